@@ -1,0 +1,1 @@
+"""oncue's engine: text and conditioning in, audio out. Knows nothing of gRPC."""

@@ -1,0 +1,221 @@
+"""What goes into the engine and what comes out of it: plain values, no tensors, no gRPC.
+
+Every time is an integer sample index at the utterance's own output rate, from 0 at its first sample.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "EMOTION_NAMES",
+    "AudioChunk",
+    "EmotionWeights",
+    "EngineInfo",
+    "Event",
+    "Failed",
+    "Finished",
+    "LengthPolicy",
+    "Pacing",
+    "PacingMode",
+    "Reference",
+    "Sampling",
+    "SegmentPlan",
+    "Started",
+    "TargetSamples",
+    "TargetTokens",
+    "UtterancePlan",
+    "UtteranceRequest",
+]
+
+EMOTION_NAMES: tuple[str, ...] = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
+"""The public order of emotion weights (spec 4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A clip that conditions speech: a path to audio that libsndfile reads, and the SHA-256 of its bytes (hex).
+
+    The engine prepares it on first use and keeps the tensors under (sha256, model), so the path is only read then.
+    """
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionWeights:
+    """Eight weights in the order of EMOTION_NAMES, each in [0, 1.2] (spec 4)."""
+
+    weights: tuple[float, ...]
+
+
+class LengthPolicy(enum.Enum):
+    STRICT = "strict"
+    """Outside 0.5 to 2 times the natural length: LengthInfeasible, with the range."""
+    FORCE = "force"
+    """Whatever was asked, within the model's token limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSamples:
+    """The whole utterance is exactly `samples` long at the output rate."""
+
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTokens:
+    """The whole utterance is exactly `tokens` semantic tokens."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch those filters off."""
+
+    temperature: float = 0.8
+    top_k: int = 30
+    top_p: float = 0.8
+    repetition_penalty: float = 1.1
+
+
+class PacingMode(enum.Enum):
+    REALTIME = "realtime"
+    UNPACED = "unpaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """REALTIME: stop generating when `max_lead_samples` (output rate) ahead of playback. UNPACED: as fast as it goes."""
+
+    mode: PacingMode = PacingMode.REALTIME
+    max_lead_samples: int | None = None
+    """None: 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceRequest:
+    """One utterance. Raises nothing itself: Engine.plan and Engine.speak check it (errors.py)."""
+
+    text: str
+    voice: Reference
+    sample_rate_hz: int
+    emotion: Reference | EmotionWeights | None = None
+    """None: the voice clip's own emotion (paper, section 3.2)."""
+    emotion_strength: float = 1.0
+    length: TargetSamples | TargetTokens | None = None
+    length_policy: LengthPolicy = LengthPolicy.STRICT
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    pacing: Pacing = field(default_factory=Pacing)
+    start_sample: int = 0
+    """Samples before it are computed and not delivered, so that a retry can resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """A stretch of text spoken in one run of the T2S: [char_begin, char_end) of the original text."""
+
+    text: str
+    """As it will be read, after normalisation."""
+    char_begin: int
+    char_end: int
+    num_text_tokens: int
+    natural_tokens: int
+    """Predicted semantic tokens at the natural pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtterancePlan:
+    """How a text will be read, and how long it can be, in samples at the request's output rate."""
+
+    segments: tuple[SegmentPlan, ...]
+    natural_samples: int
+    min_samples: int
+    max_samples: int
+    natural_tokens: int
+    min_tokens: int
+    max_tokens: int
+    comfortable_min_samples: int
+    comfortable_max_samples: int
+    """The narrower range in which it also sounds natural."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """First event of an utterance."""
+
+    seed: int
+    sample_rate_hz: int
+    num_segments: int
+    planned_samples: int | None
+    """Known only when a length was asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """A run of settled samples. `first_sample` of the next chunk is `first_sample + len(samples)` of this one."""
+
+    sequence: int
+    first_sample: int
+    samples: npt.NDArray[np.float32]
+    """[num_samples], in [-1, 1], mono, at the output rate."""
+    codes_generated: int
+    """Semantic tokens generated so far in the whole utterance, when this chunk was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Last event of an utterance that went well."""
+
+    total_samples: int
+    total_codes: int
+    seed: int
+    time_to_first_audio_s: float
+    generation_s: float
+    prompt_encodes: int
+    """Prompt encoder passes (speaker or emotion) that this utterance caused: 0 when all was cached."""
+    reason: str
+    """`complete`, or `token_limit` when free speech was cut at the model's limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Last event of an utterance that did not: the error to report. After a cancel no event follows at all."""
+
+    error: Exception
+
+
+Event = Started | AudioChunk | Finished | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """The truth about what is loaded."""
+
+    model: str
+    """`nano`, a folder's name, or a hub id."""
+    fingerprint: str
+    """SHA-256 (hex, first 16 digits) over all weight files: the same speech needs the same fingerprint."""
+    version: str
+    languages: tuple[str, ...]
+    emotions: tuple[str, ...]
+    """Names of EMOTION_NAMES that weights may use; empty when the model has no bank."""
+    emotion_from_words: bool
+    native_rate_hz: int
+    token_rate_hz: float
+    duration_control: str
+    """`trained` (tied duration row) or `constructed` (forced stop and frame budget only)."""
+    max_text_chars: int
+    max_tokens_per_segment: int
+    max_reference_s: float
+    min_reference_s: float
+    limits: Mapping[str, int] = field(default_factory=dict)

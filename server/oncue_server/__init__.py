@@ -1,0 +1,1 @@
+"""grpc.aio services over the engine; knows nothing of tensors."""

@@ -1,0 +1,188 @@
+"""The semantic codec: continuous speech features <-> one stream of discrete codes (spec 5).
+
+    features [B,T,D] -> encoder -> in_project (a few dimensions) -> nearest codebook row -> out_project -> [B,T,D]
+
+The lookup is by direction only: both sides are scaled to unit norm for the comparison, but the row that is returned
+keeps its own length. Projections are weight-normed in the public file; fold them first (`model/weight_norm.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, Unsupported
+
+__all__ = ["CodecConfig", "SemanticCodec"]
+
+_NORM_EPS = 1e-6
+_KERNEL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class CodecConfig:
+    """Sizes of the codec. `has_decoder` is ours: synthesis never decodes, so a shipped file may leave the decoder out."""
+
+    codebook_size: int = 8192
+    hidden_size: int = 1024
+    codebook_dim: int = 8
+    vocos_dim: int = 384
+    vocos_intermediate_dim: int = 2048
+    vocos_num_layers: int = 12
+    has_decoder: bool = True
+
+    @classmethod
+    def from_public(cls, section: Mapping[str, Any]) -> CodecConfig:
+        """Read the `semantic_codec` section. CheckpointError for a missing field, or for a codec that resamples time."""
+        if int(section.get("downsample_scale") or 1) != 1 or int(section.get("num_quantizers") or 1) != 1:
+            raise CheckpointError("semantic_codec: only one quantizer at the features' own rate is known")
+        try:
+            return cls(
+                codebook_size=int(section["codebook_size"]),
+                hidden_size=int(section["hidden_size"]),
+                codebook_dim=int(section["codebook_dim"]),
+                vocos_dim=int(section["vocos_dim"]),
+                vocos_intermediate_dim=int(section["vocos_intermediate_dim"]),
+                vocos_num_layers=int(section["vocos_num_layers"]),
+                has_decoder=bool(section.get("has_decoder", True)),
+            )
+        except KeyError as missing:
+            raise CheckpointError(f"semantic_codec: the config lacks {missing}") from None
+
+
+class _ConvNeXtBlock(nn.Module):
+    """Depthwise convolution over time, then a gated residual MLP over channels."""
+
+    def __init__(self, dim: int, inner_dim: int, layer_scale: float) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv1d(dim, dim, _KERNEL, padding=_KERNEL // 2, groups=dim)
+        self.norm = nn.LayerNorm(dim, eps=_NORM_EPS)
+        self.pwconv1 = nn.Linear(dim, inner_dim)
+        self.pwconv2 = nn.Linear(inner_dim, dim)
+        self.gamma = nn.Parameter(torch.full((dim,), layer_scale))
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        inner = x if valid is None else x * valid
+        inner = self.dwconv(inner).transpose(1, 2)  # [B,T,C]
+        inner = self.gamma * self.pwconv2(F.gelu(self.pwconv1(self.norm(inner))))
+        return x + inner.transpose(1, 2)  # [B,C,T]
+
+
+class _Backbone(nn.Module):
+    """Convolution in, ConvNeXt blocks, norm: [B,T,D] -> [B,T,C]."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        dim = config.vocos_dim
+        self.embed = nn.Conv1d(config.hidden_size, dim, _KERNEL, padding=_KERNEL // 2)
+        self.norm = nn.LayerNorm(dim, eps=_NORM_EPS)
+        self.convnext = nn.ModuleList(
+            _ConvNeXtBlock(dim, config.vocos_intermediate_dim, 1.0 / config.vocos_num_layers)
+            for _ in range(config.vocos_num_layers)
+        )
+        self.final_layer_norm = nn.LayerNorm(dim, eps=_NORM_EPS)
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        x = x.transpose(1, 2)  # [B,D,T]
+        x = self.embed(x if valid is None else x * valid)
+        x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        for block in self.convnext:
+            x = block(x, valid)
+        normed: Tensor = self.final_layer_norm(x.transpose(1, 2))
+        return normed  # [B,T,C]
+
+
+class _Quantizer(nn.Module):
+    """One codebook in a small space, with projections in and out (1x1 convolutions in the public keys)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.in_project = nn.Conv1d(config.hidden_size, config.codebook_dim, 1)
+        self.out_project = nn.Conv1d(config.codebook_dim, config.hidden_size, 1)
+        self.codebook = nn.Embedding(config.codebook_size, config.codebook_dim)
+
+
+class SemanticCodec(nn.Module):
+    """Public keys `encoder.*`, `quantizer.quantizers.0.*`, `decoder.*` (spec 5)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = self._stack(config)
+        self.quantizer = nn.ModuleDict({"quantizers": nn.ModuleList([_Quantizer(config)])})
+        self.decoder = self._stack(config) if config.has_decoder else None
+        self.register_load_state_dict_pre_hook(_drop_unused)
+
+    @staticmethod
+    def _stack(config: CodecConfig) -> nn.ModuleList:
+        return nn.ModuleList([_Backbone(config), nn.Linear(config.vocos_dim, config.hidden_size)])
+
+    @property
+    def codebook(self) -> Tensor:
+        """Raw code rows, [codebook_size, codebook_dim]."""
+        return self._quantizer.codebook.weight
+
+    @property
+    def _quantizer(self) -> _Quantizer:
+        quantizers = self.quantizer["quantizers"]
+        assert isinstance(quantizers, nn.ModuleList)
+        quantizer = quantizers[0]
+        assert isinstance(quantizer, _Quantizer)
+        return quantizer
+
+    def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Features [B,T,D] -> encoder output before the quantiser [B,T,D].
+
+        `lengths` [B]: frames of each row; frames after them do not touch the row's own result.
+        """
+        return self._run(self.encoder, x, lengths)
+
+    def decode(self, emb: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Quantised embeddings [B,T,D] -> features [B,T,D]. Raises Unsupported where the file has no decoder."""
+        if self.decoder is None:
+            raise Unsupported("this model's codec was shipped without its decoder")
+        return self._run(self.decoder, emb, lengths)
+
+    def project(self, encoded: Tensor) -> Tensor:
+        """Encoder output [B,T,D] -> code space [B,T,codebook_dim]."""
+        layer = self._quantizer.in_project
+        return F.linear(encoded, layer.weight[:, :, 0], layer.bias)
+
+    def nearest(self, projected: Tensor) -> Tensor:
+        """Code space [B,T,d] -> codes [B,T] int64: the row of nearest direction."""
+        return (F.normalize(projected, dim=-1) @ F.normalize(self.codebook, dim=-1).T).argmax(dim=-1)
+
+    def expand(self, rows: Tensor) -> Tensor:
+        """Code rows [B,T,d] -> embeddings [B,T,D]."""
+        layer = self._quantizer.out_project
+        return F.linear(rows, layer.weight[:, :, 0], layer.bias)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Codes [B,N] -> embeddings [B,N,D], from the un-normalised rows; any batch size (spec 5, vq2emb)."""
+        return self.expand(F.embedding(codes, self.codebook))
+
+    def quantize(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features [B,T,D] -> (codes [B,T] int64, embeddings [B,T,D]); the encoder is included."""
+        codes = self.nearest(self.project(self.encode(x, lengths)))
+        return codes, self.embed(codes)
+
+    @staticmethod
+    def _run(stack: nn.ModuleList, x: Tensor, lengths: Tensor | None) -> Tensor:
+        valid = None
+        if lengths is not None:
+            frames = torch.arange(x.shape[1], device=x.device)
+            valid = (frames < lengths.to(x.device)[:, None])[:, None].to(x.dtype)  # [B,1,T]
+        out: Tensor = stack[1](stack[0](x, valid))
+        return out
+
+
+def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Let a full public state dict load into a codec built without its decoder."""
+    if getattr(module, "decoder", None) is None:
+        for key in [key for key in state if key.startswith(f"{prefix}decoder.")]:
+            del state[key]

@@ -1,0 +1,68 @@
+"""Semantic codes to mel: the three networks that the public file keeps under `net` (spec 6).
+
+latents of the language model -> gpt_layer -> + code embeddings -> length_regulator -> condition of the flow
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from .dit import DiT, DiTConfig
+from .length_regulator import LengthRegulator, LengthRegulatorConfig
+
+__all__ = ["S2Mel", "S2MelConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class S2MelConfig:
+    """`gpt_layer_widths` [latent, hidden, hidden, semantic]: fixed in the public model, a field of ours for others."""
+
+    gpt_layer_widths: tuple[int, ...] = (1280, 256, 128, 1024)
+    length_regulator: LengthRegulatorConfig = LengthRegulatorConfig()
+    dit: DiTConfig = DiTConfig()
+
+    @classmethod
+    def from_public(cls, section: Mapping[str, Any]) -> S2MelConfig:
+        """Read the `s2mel` section. CheckpointError for missing fields, or widths that do not fit each other."""
+        if "length_regulator" not in section:
+            raise CheckpointError("s2mel: the config lacks 'length_regulator'")
+        config = cls(
+            gpt_layer_widths=tuple(int(width) for width in section.get("gpt_layer_widths", (1280, 256, 128, 1024))),
+            length_regulator=LengthRegulatorConfig.from_public(section["length_regulator"]),
+            dit=DiTConfig.from_public(section),
+        )
+        if config.gpt_layer_widths[-1] != config.length_regulator.in_channels:
+            raise CheckpointError("s2mel: gpt_layer does not end in the length regulator's in_channels")
+        if config.length_regulator.channels != config.dit.content_dim:
+            raise CheckpointError("s2mel: the length regulator's channels are not the DiT's content_dim")
+        return config
+
+
+class S2Mel(nn.Module):
+    """Public keys `cfm.estimator.*`, `length_regulator.*`, `gpt_layer.{i}.*`, weight norms folded."""
+
+    def __init__(self, config: S2MelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gpt_layer = nn.Sequential(
+            *(nn.Linear(before, after) for before, after in pairwise(config.gpt_layer_widths))
+        )
+        self.length_regulator = LengthRegulator(config.length_regulator)
+        self.cfm = nn.ModuleDict({"estimator": DiT(config.dit)})
+
+    @property
+    def estimator(self) -> DiT:
+        estimator = self.cfm["estimator"]
+        assert isinstance(estimator, DiT)
+        return estimator
+
+    def semantic(self, latent: Tensor, code_emb: Tensor) -> Tensor:
+        """Latents [B,N,M] and code embeddings [B,N,D] -> semantic features of the target [B,N,D]."""
+        out: Tensor = self.gpt_layer(latent) + code_emb
+        return out

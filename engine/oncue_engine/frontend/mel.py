@@ -24,7 +24,7 @@ _LOG_STEP = log(6.4) / 27.0
 
 @dataclass(frozen=True, slots=True)
 class MelConfig:
-    """Frames of `win_length` samples every `hop_length`, `n_mels` bands from `fmin` to `fmax` Hz (None: half the rate)."""
+    """Frames of `win_length` samples every `hop_length`; `n_mels` bands, `fmin` to `fmax` Hz (None: half the rate)."""
 
     sample_rate_hz: int = 22_050
     n_fft: int = 1024

@@ -1,0 +1,1 @@
+"""Our modules against golden files: the public key layout is read, and the same numbers come out."""

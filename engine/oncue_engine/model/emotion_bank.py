@@ -1,0 +1,94 @@
+"""Emotion by eight weights over a bank of reference embeddings (spec 4.1 to 4.3)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "EMOTION_BIAS",
+    "EMOTION_NAMES",
+    "MAX_WEIGHT_SUM",
+    "EmotionBank",
+    "mix_bank",
+    "mix_rows",
+    "nearest_rows",
+    "normalize_weights",
+    "random_rows",
+    "scale_weights",
+]
+
+EMOTION_NAMES = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
+EMOTION_BIAS = (0.9375, 0.875, 1.0, 1.0, 0.9375, 0.9375, 0.6875, 0.5625)
+MAX_WEIGHT_SUM = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionBank:
+    """Reference embeddings, grouped by category.
+
+    `styles` [R,S] style embeddings, `emotions` [R,M] emotion vectors of the same references, `counts` rows per category
+    (their sum is R). Raises ValueError if they do not fit together.
+    """
+
+    styles: Tensor
+    emotions: Tensor
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        rows = sum(self.counts)
+        if self.styles.shape[0] != rows or self.emotions.shape[0] != rows or min(self.counts, default=0) < 1:
+            raise ValueError(
+                f"emotion bank: counts {self.counts} (sum {rows}), {self.styles.shape[0]} style rows, "
+                f"{self.emotions.shape[0]} emotion rows"
+            )
+
+
+def nearest_rows(bank: EmotionBank, style: Tensor) -> Tensor:
+    """For each category the row nearest to `style` [1,S] by cosine: [K] int64, counted inside the category."""
+    similarity = functional.cosine_similarity(style.float(), bank.styles.float(), dim=1)  # [R]
+    return torch.stack([group.argmax() for group in torch.split(similarity, list(bank.counts))])
+
+
+def random_rows(bank: EmotionBank, rng: random.Random) -> Tensor:
+    """One uniform row per category, [K] int64, from Python's generator as the public option does."""
+    return torch.tensor([rng.randint(0, count - 1) for count in bank.counts])
+
+
+def mix_rows(bank: EmotionBank, rows: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weight times chosen row: rows [K] int64, weights [K] -> [1,M]."""
+    chosen = [
+        group[row] for group, row in zip(torch.split(bank.emotions, list(bank.counts)), rows.tolist(), strict=True)
+    ]
+    return (weights[:, None].to(bank.emotions.dtype) * torch.stack(chosen)).sum(0, keepdim=True)
+
+
+def mix_bank(bank: EmotionBank, style: Tensor, weights: Tensor, emotion: Tensor) -> Tensor:
+    """Emotion vector from weights: mix + (1 - sum of weights) * emotion.
+
+    style [1,S] of the speaker, weights [K] in the bank's order, emotion [1,M] from the speaker's own clip -> [1,M].
+    """
+    mix = mix_rows(bank, nearest_rows(bank, style), weights)
+    return mix + (1.0 - weights.sum()) * emotion
+
+
+def normalize_weights(weights: Tensor, *, bias: bool = True) -> Tensor:
+    """Per-category bias, then a cap of 0.8 on the sum, [8] -> [8]. The public web page does this, its library not."""
+    if bias:
+        weights = weights * torch.tensor(EMOTION_BIAS, dtype=weights.dtype, device=weights.device)
+    total = float(weights.sum())
+    return weights * (MAX_WEIGHT_SUM / total) if total > MAX_WEIGHT_SUM else weights
+
+
+def scale_weights(weights: Sequence[float], strength: float) -> list[float]:
+    """Strength on a vector: clamped to 0..1, and unless it is 1 each weight is cut to 4 decimals (spec 1.4)."""
+    scale = min(max(strength, 0.0), 1.0)
+    if scale == 1.0:
+        return list(weights)
+    return [math.trunc(weight * scale * 10000) / 10000 for weight in weights]

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, Unsupported
+from oncue_engine.errors import CheckpointError, Unsupported
 
 __all__ = ["CodecConfig", "SemanticCodec"]
 
@@ -26,7 +26,7 @@ _KERNEL = 7
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """Sizes of the codec. `has_decoder` is ours: synthesis never decodes, so a shipped file may leave the decoder out."""
+    """Sizes of the codec. `has_decoder` is ours: synthesis never decodes, so a file may leave the decoder out."""
 
     codebook_size: int = 8192
     hidden_size: int = 1024
@@ -38,7 +38,7 @@ class CodecConfig:
 
     @classmethod
     def from_public(cls, section: Mapping[str, Any]) -> CodecConfig:
-        """Read the `semantic_codec` section. CheckpointError for a missing field, or for a codec that resamples time."""
+        """Read the `semantic_codec` section. CheckpointError for a missing field or a codec that resamples time."""
         if int(section.get("downsample_scale") or 1) != 1 or int(section.get("num_quantizers") or 1) != 1:
             raise CheckpointError("semantic_codec: only one quantizer at the features' own rate is known")
         try:
@@ -70,7 +70,8 @@ class _ConvNeXtBlock(nn.Module):
         inner = x if valid is None else x * valid
         inner = self.dwconv(inner).transpose(1, 2)  # [B,T,C]
         inner = self.gamma * self.pwconv2(F.gelu(self.pwconv1(self.norm(inner))))
-        return x + inner.transpose(1, 2)  # [B,C,T]
+        out: Tensor = x + inner.transpose(1, 2)  # [B,C,T]
+        return out
 
 
 class _Backbone(nn.Module):
@@ -116,7 +117,7 @@ class SemanticCodec(nn.Module):
         self.encoder = self._stack(config)
         self.quantizer = nn.ModuleDict({"quantizers": nn.ModuleList([_Quantizer(config)])})
         self.decoder = self._stack(config) if config.has_decoder else None
-        self.register_load_state_dict_pre_hook(_drop_unused)
+        self.register_load_state_dict_pre_hook(_drop_unused)  # type: ignore[no-untyped-call]
 
     @staticmethod
     def _stack(config: CodecConfig) -> nn.ModuleList:
@@ -125,7 +126,8 @@ class SemanticCodec(nn.Module):
     @property
     def codebook(self) -> Tensor:
         """Raw code rows, [codebook_size, codebook_dim]."""
-        return self._quantizer.codebook.weight
+        rows: Tensor = self._quantizer.codebook.weight
+        return rows
 
     @property
     def _quantizer(self) -> _Quantizer:

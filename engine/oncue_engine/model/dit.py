@@ -10,17 +10,17 @@ work is split: `frame_layout`, `static_inputs` and `time_conditioning` are compu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
-from .transformer import Transformer, feed_forward_width, rotary_table
-from .wavenet import WaveNet, WaveNetConfig, reflect_index
+from oncue_engine.errors import CheckpointError
+from oncue_engine.model.transformer import Transformer, feed_forward_width, rotary_table
+from oncue_engine.model.wavenet import WaveNet, WaveNetConfig, reflect_index
 
 __all__ = ["DiT", "DiTConfig", "FrameLayout", "TimeConditioning"]
 
@@ -59,7 +59,7 @@ class DiTConfig:
     content_dim: int = 512
     style_dim: int = 192
     num_time_features: int = 256
-    wavenet: WaveNetConfig = WaveNetConfig()
+    wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     @classmethod
     def from_public(cls, section: Mapping[str, Any]) -> DiTConfig:
@@ -102,6 +102,10 @@ class TimeConditioning:
     wavenet: Tensor  # [S, layers * 2W]
     final: Tensor  # [S, 2, W] shift and scale of the last layer
 
+    def row(self, step: int) -> TimeConditioning:
+        """One time, for every row of a batch."""
+        return TimeConditioning(*(part[step : step + 1] for part in (self.adaptive, self.wavenet, self.final)))
+
     def rows(self, index: Tensor) -> TimeConditioning:
         """The rows of the given times: index [B] int64, one per batch row."""
         return TimeConditioning(self.adaptive[index], self.wavenet[index], self.final[index])
@@ -118,10 +122,18 @@ class _TimeEmbedder(nn.Module):
         self.register_buffer("freqs", 10000.0 ** (-torch.arange(half, dtype=torch.float32) / half))
         self.mlp = nn.Sequential(nn.Linear(num_features, width), nn.SiLU(), nn.Linear(width, width))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _TimeEmbedder:
+        # A cast of the model must not round the frequencies: 1000 t turns many times.
+        kept = self.freqs
+        super()._apply(fn, recurse)
+        self.freqs = kept.to(self.freqs.device)
+        return self
+
     def forward(self, t: Tensor) -> Tensor:
-        angles = 1000.0 * t.to(torch.float32)[:, None] * self.freqs.to(torch.float32)
+        angles = 1000.0 * t.to(torch.float32)[:, None] * self.freqs
         features = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        out: Tensor = self.mlp(features.to(self.mlp[0].weight.dtype))
+        # The angles need float32, the network may be in another precision.
+        out: Tensor = self.mlp(features.to(next(self.mlp.parameters()).dtype))
         return out
 
 
@@ -158,7 +170,7 @@ class DiT(nn.Module):
         self.res_projection = nn.Linear(hidden, tail)
         self.final_layer = _FinalLayer(tail, hidden)
         self.conv2 = nn.Conv1d(tail, mels, 1)
-        self.register_load_state_dict_pre_hook(_drop_unused)
+        self.register_load_state_dict_pre_hook(_drop_unused)  # type: ignore[no-untyped-call]
 
     def forward(
         self, x: Tensor, prompt_x: Tensor, mu: Tensor, style: Tensor, t: Tensor, lengths: Tensor | None = None
@@ -172,7 +184,7 @@ class DiT(nn.Module):
         return self.evaluate(x, self.static_inputs(prompt_x, mu, style), self.time_conditioning(t), layout)
 
     def frame_layout(self, num_frames: int, lengths: Tensor | None = None) -> FrameLayout:
-        """Positions and padding for rows of `lengths` [B] frames (None: all full). ValueError for lengths out of range."""
+        """Positions and padding for rows of `lengths` [B] frames (None: all full). ValueError if out of range."""
         device = self.conv1.weight.device
         rotary = rotary_table(num_frames, self.config.hidden_dim // self.config.num_heads, device)
         if lengths is None:
@@ -193,16 +205,15 @@ class DiT(nn.Module):
         The unguided branch passes zeros for all three: biases stay.
         """
         mels, hidden = self.config.in_channels, self.config.hidden_dim
-        _, prompt, content, speaker = self.cond_x_merge_linear.weight.split(
-            [mels, mels, hidden, self.config.style_dim], dim=1
-        )
+        widths = [mels, mels, hidden, self.config.style_dim]
+        _, prompt, content, speaker = torch.split(self.cond_x_merge_linear.weight, widths, dim=1)
         static = F.linear(self.cond_projection(mu), content, self.cond_x_merge_linear.bias)
         return static + F.linear(prompt_x.transpose(1, 2), prompt) + F.linear(style, speaker)[:, None]
 
     def time_conditioning(self, t: Tensor) -> TimeConditioning:
         """Everything the times t [S] decide, for all layers at once."""
         t1 = self.t_embedder(t)  # [S,H]
-        final = self.final_layer.adaLN_modulation(t1).unflatten(-1, (2, -1))
+        final = self.final_layer.adaLN_modulation(t1).reshape(t1.shape[0], 2, -1)
         return TimeConditioning(self.transformer.modulations(t1), self.wavenet.condition(self.t_embedder2(t)), final)
 
     def merge(self, x: Tensor, static: Tensor) -> Tensor:

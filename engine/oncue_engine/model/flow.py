@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .dit import DiT, TimeConditioning
+from oncue_engine.model.dit import DiT, TimeConditioning
 
 __all__ = ["SIGMA_MIN", "FlowSchedule", "solve", "training_pair"]
 
@@ -54,9 +55,11 @@ def solve(
 ) -> Tensor:
     """noise [B,80,F], prompt_mel [B,80,P], mu [B,F,C], style [B,S] -> mel [B,80,F], zero in the prompt.
 
-    F counts prompt and target, 0 <= P < F. `guidance` 0 runs one branch, else v = (1 + g) v_cond - g v_null as one batch.
+    F counts prompt and target, 0 <= P < F. `guidance` 0 runs one branch, else both as one batch:
+    v = (1 + g) v_cond - g v_null.
     Ragged rows: `lengths` [B] frames in all (zero after them), `prompt_lengths` [B] frames of prompt.
-    `schedule`: from `FlowSchedule.uniform(estimator, steps)`, to spare its computing. ValueError for shapes that do not fit.
+    `schedule`: from `FlowSchedule.uniform(estimator, steps)`, to spare its computing.
+    The estimator may be in half precision; the solved mel keeps the noise's. ValueError for shapes that do not fit.
     """
     batch, _, num_frames = noise.shape
     num_prompt = prompt_mel.shape[2]
@@ -70,20 +73,20 @@ def solve(
     frame = torch.arange(num_frames, device=noise.device)
     begin = torch.full((batch,), num_prompt) if prompt_lengths is None else prompt_lengths
     in_prompt = (frame < begin.to(noise.device)[:, None])[:, None]  # [B,1,F]
-    target = ~in_prompt
+    solved = ~in_prompt
     if lengths is not None:
-        target = target & (frame < lengths.to(noise.device)[:, None])[:, None]
-    keep = target.to(noise.dtype)
+        solved = solved & (frame < lengths.to(noise.device)[:, None])[:, None]
+    keep = solved.to(noise.dtype)
 
-    prompt_x = torch.nn.functional.pad(prompt_mel, (0, num_frames - num_prompt)) * in_prompt.to(noise.dtype)
+    dtype = estimator.conv1.weight.dtype
+    prompt_x = (F.pad(prompt_mel, (0, num_frames - num_prompt)) * in_prompt).to(dtype)  # [B,80,F]
+    mu, style = mu.to(dtype), style.to(dtype)
     static = estimator.static_inputs(prompt_x, mu, style)  # [B,F,H]
     guided = guidance != 0.0
     if guided:
         # Zeros before the projections: the null branch is the same row of biases on every frame.
         null = estimator.static_inputs(
-            prompt_x.new_zeros(1, prompt_x.shape[1], 1),
-            mu.new_zeros(1, 1, mu.shape[2]),
-            style.new_zeros(1, style.shape[1]),
+            torch.zeros_like(prompt_x[:1, :, :1]), torch.zeros_like(mu[:1, :1]), torch.zeros_like(style[:1])
         )
         static = torch.cat([static, null.expand_as(static)])
         lengths = None if lengths is None else torch.cat([lengths, lengths])
@@ -91,12 +94,13 @@ def solve(
 
     x = noise * keep
     for step in range(steps):
-        conditioning = schedule.conditioning.rows(torch.tensor([step], device=noise.device))
+        time = schedule.conditioning.row(step)
         if guided:
-            velocity, null_velocity = estimator.evaluate(torch.cat([x, x]), static, conditioning, layout).chunk(2)
+            both = estimator.evaluate(torch.cat([x, x]).to(dtype), static, time, layout)
+            velocity, null_velocity = both.to(x.dtype).chunk(2)
             velocity = (1.0 + guidance) * velocity - guidance * null_velocity
         else:
-            velocity = estimator.evaluate(x, static, conditioning, layout)
+            velocity = estimator.evaluate(x.to(dtype), static, time, layout).to(x.dtype)
         x = (x + (schedule.times[step + 1] - schedule.times[step]) * velocity) * keep
     return x
 

@@ -1,6 +1,6 @@
 """From one row per semantic code to one row per mel frame (spec 6.2).
 
-    codes' embeddings [B,N,D] -> linear -> nearest-neighbour stretch to F frames -> convolutions with GroupNorm -> [B,F,C]
+    code embeddings [B,N,D] -> linear -> nearest-neighbour stretch to F frames -> convolutions, GroupNorm -> [B,F,C]
 
 GroupNorm here is one group: its mean and variance run over channels AND the whole time axis, so a frame's result
 depends on every other frame of the call. Never pad or cut before it without saying so: rows of a ragged batch pass
@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from oncue_engine.errors import CheckpointError
 
 __all__ = ["LengthRegulator", "LengthRegulatorConfig", "mel_frames"]
 
@@ -65,7 +64,7 @@ class LengthRegulator(nn.Module):
         for _ in range(config.num_convs):
             layers += [nn.Conv1d(channels, channels, 3, padding=1), nn.GroupNorm(1, channels), nn.Mish()]
         self.model = nn.Sequential(*layers, nn.Conv1d(channels, channels, 1))
-        self.register_load_state_dict_pre_hook(_drop_unused)
+        self.register_load_state_dict_pre_hook(_drop_unused)  # type: ignore[no-untyped-call]
 
     def forward(
         self, x: Tensor, num_frames: int, *, lengths: Tensor | None = None, frames: Tensor | None = None
@@ -96,7 +95,7 @@ class LengthRegulator(nn.Module):
 
 
 def _nearest(length: Tensor, frames: Tensor, num_frames: int) -> Tensor:
-    """Source index of each frame: floor(frame * length / frames), the ratio in float32 as PyTorch's `nearest` has it."""
+    """Source index of each frame: floor(frame * (length / frames)), in float32 as PyTorch's `nearest` has it."""
     ratio = length.to(torch.float32) / frames.to(torch.float32)
     frame = torch.arange(num_frames, dtype=torch.float32, device=ratio.device)
     return torch.minimum((frame * ratio).floor().long(), length.to(ratio.device) - 1)

@@ -6,15 +6,15 @@ latents of the language model -> gpt_layer -> + code embeddings -> length_regula
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
-from .dit import DiT, DiTConfig
-from .length_regulator import LengthRegulator, LengthRegulatorConfig
+from oncue_engine.errors import CheckpointError
+from oncue_engine.model.dit import DiT, DiTConfig
+from oncue_engine.model.length_regulator import LengthRegulator, LengthRegulatorConfig
 
 __all__ = ["S2Mel", "S2MelConfig"]
 
@@ -24,8 +24,8 @@ class S2MelConfig:
     """`gpt_layer_widths` [latent, hidden, hidden, semantic]: fixed in the public model, a field of ours for others."""
 
     gpt_layer_widths: tuple[int, ...] = (1280, 256, 128, 1024)
-    length_regulator: LengthRegulatorConfig = LengthRegulatorConfig()
-    dit: DiTConfig = DiTConfig()
+    length_regulator: LengthRegulatorConfig = field(default_factory=LengthRegulatorConfig)
+    dit: DiTConfig = field(default_factory=DiTConfig)
 
     @classmethod
     def from_public(cls, section: Mapping[str, Any]) -> S2MelConfig:

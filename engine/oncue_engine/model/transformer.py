@@ -6,6 +6,8 @@ positions turn neighbouring elements (0,1), (2,3), ... Skips run last in, first 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ def rotary_table(num_frames: int, head_dim: int, device: torch.device) -> Tensor
 
 def _rotate(x: Tensor, rotary: Tensor) -> Tensor:
     """x [B,F,...,d], pairs of neighbours turned by the position; in float32, since bf16 angles lose the position."""
-    even, odd = x.to(torch.float32).unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = x.to(torch.float32).reshape(*x.shape[:-1], -1, 2).unbind(-1)
     shape = (rotary.shape[0], *([1] * (x.dim() - 3)), rotary.shape[1])
     cos, sin = (part.reshape(shape) for part in rotary.unbind(-1))
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2).to(x.dtype)
@@ -73,7 +75,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, rotary: Tensor, valid: Tensor | None) -> Tensor:
         """x [B,F,H]; `valid` [B,F] bool marks the keys that may be seen."""
-        qkv = self.wqkv(x).unflatten(-1, (3, self.num_heads, -1))  # [B,F,3,h,d]
+        qkv = self.wqkv(x).reshape(*x.shape[:2], 3, self.num_heads, -1)  # [B,F,3,h,d]
         query, key = _rotate(qkv[:, :, :2], rotary).unbind(2)
         query, key, value = (part.transpose(1, 2) for part in (query, key, qkv[:, :, 2]))  # [B,h,F,d]
         if torch.is_grad_enabled():
@@ -124,19 +126,20 @@ class _Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Layers below depth // 2 store their output, layers above it take the last stored one; the middle one does neither."""
+    """Layers below depth // 2 store their output, those above take the last stored one, the middle does neither."""
 
     def __init__(self, depth: int, dim: int, num_heads: int, inner_dim: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
+        self.layers: Sequence[_Block] = nn.ModuleList(  # type: ignore[assignment]
             _Block(dim, num_heads, inner_dim, takes_skip=layer > depth // 2) for layer in range(depth)
         )
         self.norm = _AdaptiveNorm(dim)
 
     def modulations(self, t: Tensor) -> Tensor:
-        """Time embedding [S,H] -> [S, 2 * depth + 1, 2, H]: of each layer the attention and the feed-forward norm, then the last."""
+        """Time embedding [S,H] -> [S, 2 * depth + 1, 2, H]: both norms of each layer, then the last norm."""
         norms = [norm for block in self.layers for norm in (block.attention_norm, block.ffn_norm)] + [self.norm]
-        return torch.stack([norm.project_layer(t) for norm in norms], dim=1).unflatten(-1, (2, -1))
+        projected = torch.stack([norm.project_layer(t) for norm in norms], dim=1)
+        return projected.reshape(t.shape[0], len(norms), 2, -1)
 
     def forward(self, x: Tensor, modulation: Tensor, rotary: Tensor, valid: Tensor | None) -> Tensor:
         """x [B,F,H], modulation from `modulations` with B rows (or 1 for all) -> [B,F,H]."""

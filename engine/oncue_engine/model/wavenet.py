@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from oncue_engine.errors import CheckpointError
 
 __all__ = ["WaveNet", "WaveNetConfig", "reflect_index"]
 

@@ -10,6 +10,7 @@ work is split: `frame_layout`, `static_inputs` and `time_conditioning` are compu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,21 +113,26 @@ class TimeConditioning:
 
 
 class _TimeEmbedder(nn.Module):
-    """Sines and cosines of 1000 t, then a two-layer MLP: [S] -> [S, width]."""
+    """Sines and cosines of 1000 t, then a two-layer MLP: [S] -> [S, width].
+
+    The angles reach 1000, so the frequencies stay in float32 whatever the model is cast to or was saved in: those of
+    a file are taken only at that precision, and ours are not saved.
+    """
 
     freqs: Tensor
 
     def __init__(self, width: int, num_features: int) -> None:
         super().__init__()
         half = num_features // 2
-        self.register_buffer("freqs", 10000.0 ** (-torch.arange(half, dtype=torch.float32) / half))
+        exponents = torch.arange(half, dtype=torch.float32) / half
+        self.register_buffer("freqs", torch.exp(-math.log(10000.0) * exponents), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(num_features, width), nn.SiLU(), nn.Linear(width, width))
+        self.register_load_state_dict_pre_hook(_take_frequencies)  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _TimeEmbedder:
-        # A cast of the model must not round the frequencies: 1000 t turns many times.
         kept = self.freqs
-        super()._apply(fn, recurse)
-        self.freqs = kept.to(self.freqs.device)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.freqs = self.freqs if kept.is_meta else kept.to(self.freqs.device)
         return self
 
     def forward(self, t: Tensor) -> Tensor:
@@ -241,3 +247,17 @@ def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
         if block.skip_in_linear is None:
             for name in ("weight", "bias"):
                 state.pop(f"{prefix}transformer.layers.{layer}.skip_in_linear.{name}", None)
+
+
+def _take_frequencies(
+    module: nn.Module, state: dict[str, Any], prefix: str, _metadata: object, _strict: bool, *errors: list[str]
+) -> None:
+    """Frequencies of a file in full precision replace the computed ones; rounded ones are left aside."""
+    assert isinstance(module, _TimeEmbedder)
+    stored = state.pop(f"{prefix}freqs", None)
+    if stored is None:
+        return
+    if stored.shape != module.freqs.shape:
+        errors[-1].append(f"size mismatch for {prefix}freqs: {tuple(stored.shape)} and {tuple(module.freqs.shape)}")
+    elif stored.dtype == torch.float32:
+        module.freqs = stored.detach().clone().to(module.freqs.device)

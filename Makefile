@@ -1,0 +1,38 @@
+# Every target sets up first if it must. See CONTRIBUTING.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format flite
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## .venv in the repository root, everything installed
+
+# torch goes first, at the exact pin: resolving it together with the rest may choose another build.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(shell grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,train,eval,dev]'
+	touch $@
+
+demo: $(STAMP) ## start the server, register a voice, stream an utterance, write out/demo.wav
+	$(BIN)/python scripts/demo.py
+
+test: $(STAMP) flite ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## format, lint, types, imports, protos
+	scripts/check
+
+format: $(STAMP) ## mend what ruff and buf can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	scripts/buf format -w protos
+
+# Debian's flite: the teacher voices of the tests and of training.
+flite:
+	@command -v flite >/dev/null || $(if $(filter 0,$(shell id -u)),,sudo )apt-get install -y --no-install-recommends flite

@@ -1,0 +1,5 @@
+"""`python -m oncue.cli`: the program, wherever its script is installed."""
+
+from oncue.cli import main
+
+main()

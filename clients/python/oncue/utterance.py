@@ -1,0 +1,115 @@
+"""What to say, and how: one value for the three calls that take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from oncue.audio import Encoding
+from oncue.emotions import Emotion, Words, emotion_name, source_message
+from oncue.v1 import audio_pb2, speech_service_pb2
+from oncue.voices import Voice, voice_name
+
+__all__ = ["EmotionArgument", "LengthPolicy", "Sampling", "Utterance", "utterance_message"]
+
+EmotionArgument = Emotion | str | Path | bytes | Mapping[str, float] | Words
+"""A registered emotion (value, name or id), or one for this utterance only: a clip, weights by name, or words."""
+
+LengthPolicy = Literal["strict", "force"]
+"""strict: a length outside 0.5 to 2 times the natural one is refused. force: it is done, however it sounds."""
+
+_ENCODINGS: Mapping[Encoding, audio_pb2.AudioEncoding.ValueType] = {
+    "pcm_s16": audio_pb2.AUDIO_ENCODING_PCM_S16,
+    "pcm_f32": audio_pb2.AUDIO_ENCODING_PCM_F32,
+}
+_POLICIES: Mapping[LengthPolicy, speech_service_pb2.LengthPolicy.ValueType] = {
+    "strict": speech_service_pb2.LENGTH_POLICY_STRICT,
+    "force": speech_service_pb2.LENGTH_POLICY_FORCE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. None leaves a setting to the model."""
+
+    temperature: float | None = None
+    """0 (always the likeliest) to 2."""
+    top_k: int | None = None
+    """0 switches the filter off."""
+    top_p: float | None = None
+    """1 switches the filter off."""
+    repetition_penalty: float | None = None
+    """1 (off) to 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One utterance. The server checks it; only what cannot be expressed is refused here (ValueError)."""
+
+    text: str
+    voice: Voice | str | None = None
+    """None: the server's default voice."""
+    emotion: EmotionArgument | None = None
+    """None: the emotion of the voice's own clip."""
+    emotion_strength: float | None = None
+    """0 to 1; None: 1."""
+    duration_samples: int | None = None
+    """Exact length at the output rate."""
+    tokens: int | None = None
+    """Exact length in semantic tokens."""
+    length_policy: LengthPolicy = "strict"
+    sample_rate_hz: int | None = None
+    """8000 to 48000; None: the model's native rate."""
+    encoding: Encoding = "pcm_s16"
+    seed: int | None = None
+    """None: the server picks one and reports it."""
+    sampling: Sampling = Sampling()
+
+
+async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utterance:
+    """The message of an utterance.
+
+    Raises ValueError for two lengths, for a strength without an emotion and for a seed or a length that does not fit
+    its field; OSError for an emotion clip that cannot be read; InvalidRequest for an unknown emotion name.
+    """
+    sampling = utterance.sampling
+    return speech_service_pb2.Utterance(
+        text=utterance.text,
+        voice="" if utterance.voice is None else voice_name(utterance.voice),
+        emotion=await _emotion(utterance),
+        length=_length(utterance),
+        format=audio_pb2.AudioFormat(encoding=_ENCODINGS[utterance.encoding], sample_rate_hz=utterance.sample_rate_hz),
+        seed=utterance.seed,
+        sampling=speech_service_pb2.Sampling(
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+        ),
+    )
+
+
+async def _emotion(utterance: Utterance) -> speech_service_pb2.UtteranceEmotion | None:
+    emotion = utterance.emotion
+    if emotion is None:
+        if utterance.emotion_strength is not None:
+            raise ValueError("emotion_strength needs an emotion")
+        return None
+    strength = utterance.emotion_strength
+    if isinstance(emotion, Emotion | str):
+        return speech_service_pb2.UtteranceEmotion(name=emotion_name(emotion), strength=strength)
+    return speech_service_pb2.UtteranceEmotion(inline=await source_message(emotion), strength=strength)
+
+
+def _length(utterance: Utterance) -> speech_service_pb2.Length | None:
+    samples, tokens = utterance.duration_samples, utterance.tokens
+    if samples is not None and tokens is not None:
+        raise ValueError("give duration_samples or tokens, not both")
+    policy = _POLICIES[utterance.length_policy]
+    if samples is not None:
+        return speech_service_pb2.Length(samples=samples, policy=policy)
+    if tokens is not None:
+        return speech_service_pb2.Length(tokens=tokens, policy=policy)
+    return None

@@ -103,6 +103,10 @@ class AntiAliasedSnake(nn.Module):
         super().__init__()
         self.act = SnakeBeta(channels, logscale)
         taps = kaiser_sinc_filter()
+        self.up_even: Tensor
+        self.up_odd: Tensor
+        self.down_even: Tensor
+        self.down_odd: Tensor
         # Transposed convolution runs the filter backwards; gain 2 makes up for the zeros between the samples.
         self.register_buffer("up_even", 2 * taps.flip(0)[0::2], persistent=False)
         self.register_buffer("up_odd", 2 * taps.flip(0)[1::2], persistent=False)
@@ -174,7 +178,7 @@ class BigVGAN(nn.Module):
         self.resblocks = nn.ModuleList()  # index: stage * len(kernels) + kernel
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
             up = nn.ConvTranspose1d(channels, channels // 2, kernel, stride=rate, padding=(kernel - rate) // 2)
-            self.ups.append(nn.ModuleList([up]))
+            self.ups.append(nn.Sequential(up))
             channels //= 2
             for size, dilations in zip(kernels, config.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(AMPBlock(channels, size, dilations, config.snake_logscale))
@@ -196,21 +200,22 @@ class BigVGAN(nn.Module):
         x = self.conv_pre(mel)  # [B, C0, F]
         for stage in range(len(self.ups)):
             x = self.stage(x, stage)
-        return self.conv_post(self.activation_post(x))
+        wav: Tensor = self.conv_post(self.activation_post(x))
+        return wav
 
     def stage(self, x: Tensor, stage: int) -> Tensor:
         """One up-sampling step and the mean of its residual blocks: `[B, C, T] -> [B, C/2, rate*T]`."""
         x = self.upsample(x, stage)
         width = len(self.config.resblock_kernel_sizes)
-        total = self.resblocks[stage * width](x)
+        total: Tensor = self.resblocks[stage * width](x)
         for block in range(stage * width + 1, (stage + 1) * width):
             total = total + self.resblocks[block](x)
         return total / width
 
     def upsample(self, x: Tensor, stage: int) -> Tensor:
         """The transposed convolution of one stage: `[B, C, T] -> [B, C/2, rate*T]`."""
-        (up,) = self.ups[stage]  # type: ignore[misc]
-        return up(x)
+        y: Tensor = self.ups[stage](x)
+        return y
 
 
 def context_frames(config: BigVGANConfig) -> int:

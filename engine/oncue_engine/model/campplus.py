@@ -77,7 +77,8 @@ class CampPlus(nn.Module):
         self.xvector = nn.Sequential(parts)
 
     def forward(self, fbank: Tensor) -> Tensor:
-        return self.xvector(self.head(fbank.transpose(1, 2)))
+        style: Tensor = self.xvector(self.head(fbank.transpose(1, 2)))
+        return style
 
 
 class _Head(nn.Module):
@@ -131,7 +132,8 @@ class _Projection(nn.Module):
         self.nonlinear = _norm_relu(c_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.nonlinear(self.linear(x))
+        y: Tensor = self.nonlinear(self.linear(x))
+        return y
 
 
 class _Transit(nn.Module):
@@ -143,7 +145,8 @@ class _Transit(nn.Module):
         self.linear = nn.Conv1d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.nonlinear(x))
+        y: Tensor = self.linear(self.nonlinear(x))
+        return y
 
 
 class _DenseBlock(nn.Module):
@@ -171,7 +174,8 @@ class _DenseLayer(nn.Module):
         self.cam_layer = _ContextMask(width, growth, dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(x))))
+        y: Tensor = self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(x))))
+        return y
 
 
 class _ContextMask(nn.Module):
@@ -187,7 +191,8 @@ class _ContextMask(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         context = x.mean(dim=-1, keepdim=True) + _segment_means(x)
         mask = torch.sigmoid(self.linear2(F.relu(self.linear1(context))))
-        return self.linear_local(x) * mask
+        y: Tensor = self.linear_local(x) * mask
+        return y
 
 
 def _segment_means(x: Tensor) -> Tensor:
@@ -212,4 +217,5 @@ class _Dense(nn.Module):
         self.nonlinear = nn.Sequential(OrderedDict(batchnorm=nn.BatchNorm1d(c_out, affine=False)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.nonlinear(self.linear(x.unsqueeze(-1)).squeeze(-1))
+        y: Tensor = self.nonlinear(self.linear(x.unsqueeze(-1)).squeeze(-1))
+        return y

@@ -33,7 +33,8 @@ def fold_weight(magnitude: Tensor, direction: Tensor) -> Tensor:
     axes = [axis for axis, size in enumerate(magnitude.shape) if size == 1]
     if not axes:
         return magnitude * direction.sign()  # one magnitude per element: the norm of one number is its size
-    return direction * (magnitude / torch.linalg.vector_norm(direction, dim=axes, keepdim=True))
+    norm: Tensor = torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
+    return direction * (magnitude / norm)
 
 
 def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ def read_golden(path: Path) -> GoldenFile:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         config = json.loads(metadata["config"])
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file: {error}", reason="GOLDEN_INVALID") from error

@@ -27,7 +27,7 @@ def _bigvgan(golden: GoldenFile) -> dict[str, Tensor]:
         up = model.upsample(x, stage)
         found[f"up{stage}"] = up
         if stage == 0:
-            found["resblock0_act0"] = model.resblocks[0].activations[0](up)  # type: ignore[union-attr, operator, index]
+            found["resblock0_act0"] = model.resblocks[0].get_submodule("activations.0")(up)
             found["resblock0"] = model.resblocks[0](up)
         x = model.stage(x, stage)
     found["activation_post"] = model.activation_post(x)

@@ -15,9 +15,6 @@ from torch.nn import functional
 
 __all__ = ["ConformerConfig", "ConformerEncoder", "sinusoid_table"]
 
-# Finite, so that a row without any valid key gives numbers (zeroed afterwards) and no NaN, forwards and backwards.
-_MASKED_SCORE = -1e30
-
 
 @dataclass(frozen=True, slots=True)
 class ConformerConfig:
@@ -109,7 +106,8 @@ class PositionAttention(nn.Module):
         place = (q + self.pos_bias_v[:, None]) @ p.transpose(-2, -1)
         scores = (content + place) / math.sqrt(self.head_dim)
         hidden = ~mask[:, None, None]  # [B, 1, 1, T]
-        weights = scores.masked_fill(hidden, _MASKED_SCORE).softmax(-1).masked_fill(hidden, 0.0)
+        # Finite, so that a row without any valid key gives numbers (zeroed afterwards) and no NaN, forwards and backwards.
+        weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
         y: Tensor = self.linear_out((weights @ v).transpose(1, 2).flatten(2))
         return y
 

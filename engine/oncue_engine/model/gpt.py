@@ -18,7 +18,6 @@ from oncue_engine.model.kv_cache import KVCache
 
 __all__ = ["GPT", "GPTConfig", "HeadTap", "KVCache", "decode", "decode_tapped", "prefill"]
 
-_MASKED_SCORE = -1e30
 _EPS = 1e-5
 
 
@@ -92,7 +91,7 @@ class Attention(nn.Module):
         qkv = self.c_attn(x).view(*x.shape[:2], 3, self.heads, self.head_dim)  # [B, S, 3, H, d]
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, S, d]
         scores = q @ k.transpose(-2, -1) * (1.0 / math.sqrt(self.head_dim))
-        weights = scores.masked_fill(hidden_keys, _MASKED_SCORE).softmax(-1)
+        weights = scores.masked_fill(hidden_keys, torch.finfo(scores.dtype).min).softmax(-1)
         return self.c_proj((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2)), weights
 
 

@@ -11,8 +11,6 @@ from torch.nn import functional
 
 __all__ = ["PerceiverConfig", "PerceiverResampler", "geglu_width"]
 
-_MASKED_SCORE = -1e30
-
 
 @dataclass(frozen=True, slots=True)
 class PerceiverConfig:
@@ -55,7 +53,7 @@ class LatentAttention(nn.Module):
         k, v = self.to_kv(torch.cat((latents, context), dim=1)).chunk(2, dim=-1)
         q, k, v = self._split(self.to_q(latents)), self._split(k), self._split(v)
         scores = (q @ k.transpose(-2, -1)) / math.sqrt(self.head_dim)  # [B, H, K, K+T]
-        weights = scores.masked_fill(~mask[:, None, None], _MASKED_SCORE).softmax(-1)
+        weights = scores.masked_fill(~mask[:, None, None], torch.finfo(scores.dtype).min).softmax(-1)
         y: Tensor = self.to_out((weights @ v).transpose(1, 2).flatten(2))
         return y
 

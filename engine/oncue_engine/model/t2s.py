@@ -77,7 +77,7 @@ class T2S(nn.Module):
     def conditioning_rows(self, latents: Tensor, emotion: Tensor, num_tokens: Tensor | None) -> Tensor:
         """latents [B,K,M], emotion [B,M] -> [B,R,M], the prefix before the text (spec 3.3).
 
-        The emotion is added to the latents only. Kind `speed_rows`: speed_emb[1], then speed_emb[0]; num_tokens is unused.
+        The emotion is added to the latents only. Kind `speed_rows`: speed_emb[1], speed_emb[0] (num_tokens unused).
         Kind `tied`: the code position row of num_tokens [B] int64, zero where it is 0 or None (the length is free).
         """
         batch = latents.shape[0]

@@ -41,8 +41,8 @@ class T2SConfig:
     """Sizes of the model; names as in the public `gpt` section, and five of our own with the public model's values.
 
     `codes_width` feature width D of the prompts; `conditioning_latents` speaker rows of the prefix; `emotion_width`
-    width of the emotion perceiver; `duration_row` which rows follow the latents: the two of `speed_emb`, or one tied to the
-    code position table (the paper's). `max_mel_tokens` and `max_text_tokens` size the position tables.
+    width of the emotion perceiver; `duration_row` which rows follow the latents: the two of `speed_emb`, or one tied to
+    the code position table (the paper's). `max_mel_tokens` and `max_text_tokens` size the position tables.
     """
 
     model_dim: int

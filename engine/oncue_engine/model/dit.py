@@ -123,16 +123,15 @@ class _TimeEmbedder(nn.Module):
 
     def __init__(self, width: int, num_features: int) -> None:
         super().__init__()
-        half = num_features // 2
-        exponents = torch.arange(half, dtype=torch.float32) / half
-        self.register_buffer("freqs", torch.exp(-math.log(10000.0) * exponents), persistent=False)
+        self.register_buffer("freqs", _frequencies(num_features // 2), persistent=False)
         self.mlp = nn.Sequential(nn.Linear(num_features, width), nn.SiLU(), nn.Linear(width, width))
         self.register_load_state_dict_pre_hook(_take_frequencies)  # type: ignore[no-untyped-call]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _TimeEmbedder:
         kept = self.freqs
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.freqs = self.freqs if kept.is_meta else kept.to(self.freqs.device)
+        if not self.freqs.is_meta:
+            self.freqs = (_frequencies(len(kept)) if kept.is_meta else kept).to(self.freqs.device)
         return self
 
     def forward(self, t: Tensor) -> Tensor:
@@ -141,6 +140,10 @@ class _TimeEmbedder(nn.Module):
         # The angles need float32, the network may be in another precision.
         out: Tensor = self.mlp(features.to(next(self.mlp.parameters()).dtype))
         return out
+
+
+def _frequencies(count: int) -> Tensor:
+    return torch.exp(-math.log(10000.0) * torch.arange(count, dtype=torch.float32) / count)
 
 
 class _FinalLayer(nn.Module):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+
 from oncue_engine.errors import CheckpointError, Unsupported
 from oncue_engine.model.codec import CodecConfig, SemanticCodec
 from oncue_engine.model.weight_norm import fold

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+
 from oncue_engine.errors import CheckpointError
 from oncue_engine.model.length_regulator import LengthRegulator, LengthRegulatorConfig, mel_frames
 from oncue_engine.parity.acoustic import load_s2mel

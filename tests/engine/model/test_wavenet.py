@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from oncue_engine.errors import CheckpointError
 from oncue_engine.model.wavenet import WaveNet, WaveNetConfig, reflect_index
-from torch import Tensor
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_frame_hears_two_neighbours_per_layer(wavenet: WaveNet) -> None:
     x, condition = torch.randn(1, 6, 40), wavenet.condition(torch.randn(1, 6))
     changed = x.clone()
     changed[:, :, 20] += 1.0
-    moved = (_run(wavenet, x, condition, torch.tensor([40])) - _run(wavenet, changed, condition, torch.tensor([40])))
+    moved = _run(wavenet, x, condition, torch.tensor([40])) - _run(wavenet, changed, condition, torch.tensor([40]))
     touched = moved.abs().amax(dim=(0, 1)).nonzero().flatten()
     assert (touched.min(), touched.max()) == (20 - 6, 20 + 6)
 

@@ -1,0 +1,100 @@
+"""The commands that the server brings to `oncue`: serve, parity, models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from oncue_server.settings import Settings
+
+__all__ = ["models", "parity", "serve"]
+
+# The engine, with all its networks' libraries, is imported inside the commands: `oncue --help` must not wait for it.
+
+models = typer.Typer(help="The models this machine has.", no_args_is_help=True)
+
+
+def serve(
+    model: Annotated[str, typer.Option(help="`nano`, the model inside the package, or a folder.")] = "nano",
+    address: Annotated[str, typer.Option(help="HOST:PORT or unix:PATH; port 0 takes a free one.")] = "127.0.0.1:50051",
+    data: Annotated[Path | None, typer.Option(help="Folder for voices, emotions and prepared prompts.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the networks.")] = None,
+    requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
+    drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,
+    reflection: Annotated[bool, typer.Option(help="Tell clients the contract.")] = True,
+    until_stdin_closes: Annotated[
+        bool, typer.Option(help="Stop when standard input ends, that is, when the parent process goes.")
+    ] = False,
+) -> None:
+    """Serve speech over gRPC until SIGINT or SIGTERM.
+
+    Writes one JSON line to standard output when it is ready: {"address", "model", "fingerprint", "native_rate_hz"}.
+    """
+    from oncue_engine.errors import EngineError
+    from oncue_server.app import AddressInUse
+    from oncue_server.settings import Settings, default_data_dir
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings(
+        model=model,
+        address=address,
+        data_dir=data or default_data_dir(),
+        threads=threads,
+        requests_per_second=requests_per_second,
+        drain_s=drain,
+        reflection=reflection,
+    )
+    try:
+        asyncio.run(_serve(settings, until_stdin_closes))
+    except (EngineError, AddressInUse) as error:
+        typer.echo(f"oncue serve: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(settings: Settings, until_stdin_closes: bool) -> None:
+    from oncue_server.app import serving
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    if until_stdin_closes:
+        threading.Thread(target=_wait_for_stdin, args=(loop, stopping), daemon=True).start()
+    async with serving(settings) as server:
+        ready = {
+            "address": server.address,
+            "model": server.info.model,
+            "fingerprint": server.info.fingerprint,
+            "native_rate_hz": server.info.native_rate_hz,
+        }
+        print(json.dumps(ready), flush=True)
+        await stopping.wait()
+        # A second signal ends the process in the usual way.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(stopping.set)
+
+
+def parity(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Golden files.")],
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+) -> None:
+    """Compare our modules with golden files; one JSON line per output, exit 1 if any fails."""
+    from oncue_engine.parity.runner import run_parity
+
+    raise typer.Exit(run_parity(files, dtype))

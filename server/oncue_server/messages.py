@@ -1,0 +1,75 @@
+"""Records of the store as messages of the contract."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from oncue.v1 import audio_pb2, emotion_pb2, emotion_service_pb2, voice_service_pb2
+from oncue_engine.requests import EMOTION_NAMES
+from oncue_server.store import Clip, Record
+
+__all__ = ["emotion_message", "seconds", "voice_message"]
+
+
+def voice_message(record: Record, *, built_in: bool) -> voice_service_pb2.Voice:
+    """The voice of a record that has a clip."""
+    message = voice_service_pb2.Voice(
+        name=f"voices/{record.id}",
+        display_name=record.display_name,
+        labels=dict(record.labels),
+        etag=record.etag,
+        reference=None if record.clip is None else _reference(record.clip),
+        built_in=built_in,
+    )
+    if not built_in:
+        message.create_time.CopyFrom(_time(record.create_time_ns))
+        message.update_time.CopyFrom(_time(record.update_time_ns))
+    return message
+
+
+def emotion_message(record: Record) -> emotion_service_pb2.Emotion:
+    """The emotion of a record that has a clip or weights."""
+    message = emotion_service_pb2.Emotion(
+        name=f"emotions/{record.id}",
+        display_name=record.display_name,
+        labels=dict(record.labels),
+        create_time=_time(record.create_time_ns),
+        update_time=_time(record.update_time_ns),
+        etag=record.etag,
+    )
+    if record.clip is not None:
+        message.reference.CopyFrom(_reference(record.clip))
+    elif record.weights is not None:
+        named = dict(zip(EMOTION_NAMES, record.weights, strict=True))
+        message.weights.CopyFrom(emotion_pb2.EmotionWeights(**named))
+    return message
+
+
+def seconds(value_s: float) -> Duration:
+    """A Duration to the nearest microsecond."""
+    duration = Duration()
+    duration.FromMicroseconds(round(value_s * 1e6))
+    return duration
+
+
+def _reference(clip: Clip) -> audio_pb2.ReferenceAudio:
+    return audio_pb2.ReferenceAudio(
+        sha256=clip.sha256,
+        size_bytes=clip.size_bytes,
+        duration=seconds(clip.duration_s),
+        sample_rate_hz=clip.sample_rate_hz,
+        loudness_dbfs=clip.loudness_dbfs,
+        quality=audio_pb2.ReferenceQuality(
+            peak=clip.peak,
+            clipped_share=clip.clipped_share,
+            silent_share=clip.silent_share,
+            warnings=clip.warnings,
+        ),
+    )
+
+
+def _time(nanoseconds: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(nanoseconds)
+    return stamp

@@ -1,0 +1,187 @@
+"""An utterance of the contract, checked and turned into what the engine takes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from oncue_engine.engine import Engine
+
+from oncue.v1 import audio_pb2
+from oncue.v1 import speech_service_pb2 as pb
+from oncue_engine.errors import EngineError, InvalidRequest, ReferenceRejected
+from oncue_engine.requests import (
+    EmotionWeights,
+    LengthPolicy,
+    Pacing,
+    PacingMode,
+    Reference,
+    Started,
+    UtteranceRequest,
+)
+from oncue_server import limits, speech_limits
+from oncue_server.clips import write_clip
+from oncue_server.emotions import find_emotion
+from oncue_server.store import Store
+from oncue_server.voices import Voices
+
+__all__ = ["Resolved", "Resolver"]
+
+_FIELD = "utterance"
+_INLINE_AUDIO = f"{_FIELD}.emotion.inline.audio"
+
+# The engine's names of what it refuses, where they differ from the contract's paths below `utterance`.
+_PATHS = {
+    "sample_rate_hz": f"{_FIELD}.format.sample_rate_hz",
+    "start_sample": "start_sample",
+    "pacing": "pacing",
+    "pacing.max_lead_samples": "pacing.max_lead_samples",
+    "length": f"{_FIELD}.length",
+    "emotion_strength": f"{_FIELD}.emotion.strength",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An utterance with all names looked up and all defaults filled in."""
+
+    request: UtteranceRequest
+    voice: str
+    """`voices/{voice}`."""
+    format: audio_pb2.AudioFormat
+    """Both fields set."""
+    inline_audio: bool
+    """The emotion's clip came inside the request."""
+
+    def started(self, event: Started, fingerprint: str) -> pb.SynthesisStarted:
+        """The settings as the contract reports them."""
+        request, drawn = self.request, self.request.sampling
+        realtime = request.pacing.mode is PacingMode.REALTIME
+        return pb.SynthesisStarted(
+            voice=self.voice,
+            format=self.format,
+            seed=event.seed,
+            sampling=pb.Sampling(
+                temperature=drawn.temperature,
+                top_k=drawn.top_k,
+                top_p=drawn.top_p,
+                repetition_penalty=drawn.repetition_penalty,
+            ),
+            emotion_strength=None if request.emotion is None else request.emotion_strength,
+            pacing=pb.Pacing(
+                mode=pb.PACING_MODE_REALTIME if realtime else pb.PACING_MODE_UNPACED,
+                max_lead_samples=request.pacing.max_lead_samples if realtime else None,
+            ),
+            start_sample=request.start_sample,
+            planned_samples=event.planned_samples,
+            num_segments=event.num_segments,
+            fingerprint=fingerprint,
+        )
+
+    def at_field(self, error: EngineError) -> EngineError:
+        """The engine's error with the path of the field in the contract."""
+        if isinstance(error, ReferenceRejected):
+            error.field = _INLINE_AUDIO if self.inline_audio else f"{_FIELD}.voice"
+        elif error.field and not error.field.startswith(_FIELD):
+            error.field = _PATHS.get(error.field, f"{_FIELD}.{error.field}")
+        return error
+
+
+class Resolver:
+    """Turns messages into engine requests."""
+
+    def __init__(self, engine: Engine, voices: Voices, emotions: Store, scratch: Path) -> None:
+        """`scratch`: a folder for clips that stand inside requests, while their utterance runs."""
+        self._engine = engine
+        self._voices = voices
+        self._emotions = emotions
+        self._scratch = scratch
+
+    @asynccontextmanager
+    async def resolve(
+        self,
+        message: pb.Utterance,
+        encodings: tuple[audio_pb2.AudioEncoding.ValueType, ...],
+        pacing: pb.Pacing | None = None,
+        start_sample: int = 0,
+    ) -> AsyncIterator[Resolved]:
+        """The utterance, as long as the block lasts; `pacing` None: UNPACED.
+
+        Raises InvalidRequest, Unsupported, NotFound, ReferenceRejected with the field at fault.
+        """
+        info = self._engine.info
+        text = speech_limits.text(message.text, info.max_text_chars, f"{_FIELD}.text")
+        format_ = speech_limits.audio_format(message.format, info.native_rate_hz, encodings, f"{_FIELD}.format")
+        sampling = speech_limits.sampling(message.sampling, f"{_FIELD}.sampling")
+        target, policy = None, LengthPolicy.STRICT
+        if message.HasField("length"):
+            policy = speech_limits.length_policy(message.length, f"{_FIELD}.length")
+            target = speech_limits.length(message.length, f"{_FIELD}.length")
+        engine_pacing = (
+            Pacing(PacingMode.UNPACED)
+            if pacing is None
+            else speech_limits.pacing(pacing, format_.sample_rate_hz, "pacing")
+        )
+        start = speech_limits.start_sample(start_sample)
+        strength = speech_limits.emotion_strength(message.emotion, f"{_FIELD}.emotion.strength")
+        voice, reference = await asyncio.to_thread(self._voices.find, message.voice, f"{_FIELD}.voice")
+        async with self._emotion(message) as emotion:
+            yield Resolved(
+                request=UtteranceRequest(
+                    text=text,
+                    voice=reference,
+                    sample_rate_hz=format_.sample_rate_hz,
+                    emotion=emotion,
+                    emotion_strength=strength,
+                    length=target,
+                    length_policy=policy,
+                    sampling=sampling,
+                    seed=message.seed if message.HasField("seed") else secrets.randbits(32),
+                    pacing=engine_pacing,
+                    start_sample=start,
+                ),
+                voice=voice,
+                format=format_,
+                inline_audio=message.emotion.inline.WhichOneof("source") == "audio",
+            )
+
+    @asynccontextmanager
+    async def _emotion(self, message: pb.Utterance) -> AsyncIterator[Reference | EmotionWeights | None]:
+        if not message.HasField("emotion"):
+            yield None
+            return
+        emotion, field, info = message.emotion, f"{_FIELD}.emotion", self._engine.info
+        if emotion.WhichOneof("emotion") == "name":
+            yield await asyncio.to_thread(find_emotion, self._emotions, emotion.name, f"{field}.name")
+            return
+        match emotion.inline.WhichOneof("source"):
+            case "audio":
+                audio = limits.inline_audio(emotion.inline.audio, _INLINE_AUDIO)
+                folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
+                try:
+                    yield await asyncio.to_thread(self._inline_clip, folder / "clip", audio)
+                finally:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            case "weights":
+                yield limits.emotion_weights(emotion.inline.weights, info.emotions, f"{field}.inline.weights")
+            case "words":
+                raise limits.no_emotion_words(f"{field}.inline.words")
+            case _:
+                raise InvalidRequest(
+                    "set a name, audio, weights or words", reason="EMOTION_SOURCE_REQUIRED", field=field
+                )
+
+    def _inline_clip(self, path: Path, audio: bytes) -> Reference:
+        reference = Reference(path=path, sha256=write_clip(path, audio))
+        try:
+            self._engine.inspect_reference(path)
+        except ReferenceRejected as error:
+            error.field = _INLINE_AUDIO
+            raise
+        return reference

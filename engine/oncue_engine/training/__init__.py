@@ -1,0 +1,1 @@
+"""The recipe that makes the embedded model: corpus, then one module per stage (see __main__.py)."""

@@ -1,0 +1,153 @@
+"""Writes the pronouncing data of the embedded model: `frontend/data/lexicon.xz` and `letters.xz`.
+
+    python -m oncue_engine.training.letters [--words FILE]... [--output FOLDER] [--sentences FILE]
+
+Words are those of CMUdict (the copy in the pocketsphinx wheel) and of any further plain-text files; pronunciations are
+what flite says, since its voices are the teachers. The letter-to-sound model is then learnt from the dictionary, and
+its accuracy on held-out words is printed. With `--sentences`, a file of one sentence per line, the share of phones on
+which this front end and flite disagree in running text is printed too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from oncue_engine.frontend import letters_to_sounds
+from oncue_engine.frontend.arpabet import MARKS, ArpabetTokenizer
+from oncue_engine.frontend.dictionary import LEXICON_FILE, pack_entries, pack_phones, unpack_phones
+from oncue_engine.frontend.letters_to_sounds import FIRST_UNIT, MODEL_FILE, WORD_BEGIN, WORD_END
+from oncue_engine.frontend.pronounce import spell_out, with_s
+from oncue_engine.training.flite_lexicon import FliteLexicon, spoken_phones
+from oncue_engine.training.letter_alignment import Unit, align, learn_units
+from oncue_engine.training.letter_ngrams import estimate
+
+__all__ = ["build_lexicon", "main", "phone_distance", "train_letters"]
+
+Word = tuple[str, tuple[str, ...]]
+
+CORRECTIONS = {"does": "d ah z", "lead": "l iy d", "leads": "l iy d z", "a": "ax", "to": "t ax", "read": "r eh d|r iy d",
+               "close": "k l ow s|k l ow z", "closes": "k l ow z ih z"}  # fmt: skip
+"""Where flite's dictionary, asked for a lone word, is wrong or says it otherwise than in running text."""
+
+ORDER = 6
+MIN_GAIN = 3.0
+"""Nats of training likelihood an n-gram must bring to be kept: 2 makes the file half as large again for 0.3 % of phones."""
+_ALIGN_WORDS = 15_000
+_ALIGN_ROUNDS = 5
+_MIN_UNIT_COUNT = 4
+_MIN_LETTER_SCORE = -3.0
+"""Average log score per letter below which an alignment is an abbreviation or a mistake."""
+_HELD_OUT = 4_000
+
+
+def cmudict_words() -> set[str]:
+    """Words of the CMUdict copy in the installed pocketsphinx wheel."""
+    import pocketsphinx
+
+    path = Path(pocketsphinx.__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
+    heads = (line.split(maxsplit=1)[0] for line in path.read_text(encoding="utf-8").splitlines() if line)
+    return set(_plain_words(re.sub(r"\(\d+\)$", "", head) for head in heads))
+
+
+def _plain_words(words: Iterable[str]) -> list[str]:
+    return [word for word in words if re.fullmatch(r"[a-z]+(?:'[a-z]+)*", word)]
+
+
+def build_lexicon(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Packed pronunciations: one, or two when the verb differs. Possessives that follow from their word are left out."""
+    flite = FliteLexicon()
+    entries: dict[str, tuple[str, ...]] = {}
+    for word in sorted(set(words)):
+        if "'" in word:
+            entries[word] = (pack_phones(spoken_phones(word)),)
+            continue
+        noun, verb = flite.phones(word, "n"), flite.phones(word, "v")
+        if noun:
+            entries[word] = (pack_phones(noun),) if verb in (noun, ()) else (pack_phones(noun), pack_phones(verb))
+    for word, phones in CORRECTIONS.items():
+        entries[word] = tuple(pack_phones(reading.split()) for reading in phones.split("|"))
+    for word in [word for word in entries if word.endswith("'s") and word[:-2] in entries]:
+        if pack_phones(with_s(unpack_phones(entries[word[:-2]][0]))) == entries[word][0]:
+            del entries[word]
+    return entries
+
+
+def train_letters(words: Sequence[Word], seed: int = 3) -> tuple[bytes, dict[str, float]]:
+    """The packed letter-to-sound model, and its accuracy on words held out of it. Minutes of CPU time."""
+    pairs = [pair for pair in words if len(pair[0]) > 1 and "'" not in pair[0] and pair[1] != spell_out(pair[0])]
+    random.Random(seed).shuffle(pairs)
+    scores = learn_units(pairs[:_ALIGN_WORDS], rounds=_ALIGN_ROUNDS)
+    aligned: list[tuple[Word, list[Unit]]] = []
+    for word, phones in pairs:
+        found = align(word, phones, scores)
+        if found is not None and found[1] / len(word) > _MIN_LETTER_SCORE:
+            aligned.append(((word, phones), found[0]))
+    model = letters_to_sounds.unpack_model(_fit([units for _, units in aligned[_HELD_OUT:]]))
+    wrong = total = exact = 0
+    for (word, phones), _ in aligned[:_HELD_OUT]:
+        distance = phone_distance(model.phones(word), phones)
+        wrong, total, exact = wrong + distance, total + len(phones), exact + (distance == 0)
+    figures = {"phone_accuracy": 1 - wrong / total, "word_accuracy": exact / _HELD_OUT, "held_out_words": _HELD_OUT}
+    return _fit([units for _, units in aligned]), figures
+
+
+def _fit(words: Sequence[Sequence[Unit]]) -> bytes:
+    counts = Counter(unit for units in words for unit in units)
+    inventory = sorted(unit for unit, count in counts.items() if count >= _MIN_UNIT_COUNT)
+    ids = {unit: index + FIRST_UNIT for index, unit in enumerate(inventory)}
+    sequences = [
+        (WORD_BEGIN, *(ids[unit] for unit in units), WORD_END) for units in words if all(unit in ids for unit in units)
+    ]
+    ngrams = estimate(sequences, order=ORDER, units=len(inventory) + 1, min_gain=MIN_GAIN)
+    return letters_to_sounds.pack_model(inventory, ngrams)
+
+
+def phone_distance(said: Sequence[str], wanted: Sequence[str]) -> int:
+    """Edits (replace, insert, delete) between two phone strings."""
+    row = list(range(len(wanted) + 1))
+    for i, a in enumerate(said, 1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(wanted, 1):
+            diagonal, row[j] = row[j], min(diagonal + (a != b), row[j] + 1, row[j - 1] + 1)
+    return row[-1]
+
+
+def disagreement(sentences: Iterable[str]) -> dict[str, float]:
+    """Share of flite's phones in running text that this front end says otherwise."""
+    tokenizer = ArpabetTokenizer()
+    wrong = total = 0
+    for sentence in sentences:
+        said = [piece.text for piece in tokenizer.encode(sentence) if piece.text not in MARKS]
+        wanted = spoken_phones(sentence)
+        wrong, total = wrong + phone_distance(said, wanted), total + len(wanted)
+    return {"phone_disagreement": wrong / max(1, total), "phones": total}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--words", type=Path, action="append", default=[], help="plain text whose words are added")
+    parser.add_argument("--output", type=Path, default=Path(letters_to_sounds.__file__).parent / "data")
+    parser.add_argument("--sentences", type=Path, help="compare with flite on these, write nothing")
+    arguments = parser.parse_args()
+    if arguments.sentences is not None:
+        print(json.dumps(disagreement(arguments.sentences.read_text(encoding="utf-8").splitlines())))
+        return
+    words = cmudict_words()
+    for path in arguments.words:
+        words.update(_plain_words(re.findall(r"[a-z]+", path.read_text(encoding="utf-8", errors="replace").lower())))
+    entries = build_lexicon(words)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / LEXICON_FILE).write_bytes(pack_entries(entries))
+    model, figures = train_letters([(word, unpack_phones(packed[0])) for word, packed in entries.items()])
+    (arguments.output / MODEL_FILE).write_bytes(model)
+    print(json.dumps({"words": len(entries), **figures}))
+
+
+if __name__ == "__main__":
+    main()

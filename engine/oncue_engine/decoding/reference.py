@@ -168,7 +168,7 @@ def beam_search(
     """Beam search, sampled or not (spec 3.5): prefix [1,P,M] -> codes [1,N] of the best hypothesis, without stop."""
     beams, stop = options.beams, t2s.config.stop_mel_token
     generation = _Generation(t2s, prefix, max_tokens, beams)
-    totals = torch.full((beams,), -1e9, device=prefix.device)
+    totals = torch.full((beams,), -1e9, dtype=torch.float32, device=prefix.device)
     totals[0] = 0.0  # the beams are still the same: only one may be continued
     live: list[list[int]] = [[] for _ in range(beams)]
     finished: list[_Hypothesis] = []
@@ -194,7 +194,7 @@ def beam_search(
             if len(codes) == beams:
                 break
         live = [[*live[source], code] for source, code in zip(sources, codes, strict=True)]
-        totals = torch.tensor(kept, device=prefix.device)
+        totals = torch.tensor(kept, dtype=torch.float32, device=prefix.device)
         if (
             len(finished) == beams
             and min(f.score for f in finished) >= picked[0] / (step + 1) ** options.length_penalty

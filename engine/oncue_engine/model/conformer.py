@@ -106,14 +106,18 @@ class PositionAttention(nn.Module):
         place = (q + self.pos_bias_v[:, None]) @ p.transpose(-2, -1)
         scores = (content + place) / math.sqrt(self.head_dim)
         hidden = ~mask[:, None, None]  # [B, 1, 1, T]
-        # Finite, so that a row without any valid key gives numbers (zeroed afterwards) and no NaN, forwards and backwards.
+        # Finite: a row without any valid key gives numbers (zeroed afterwards) and no NaN, backwards too.
         weights = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(hidden, 0.0)
         y: Tensor = self.linear_out((weights @ v).transpose(1, 2).flatten(2))
         return y
 
 
 class ConvolutionModule(nn.Module):
-    """Pointwise, GLU, depthwise, LayerNorm over channels, SiLU, pointwise; masked positions zero at both ends."""
+    """Pointwise, GLU, depthwise, LayerNorm over channels, SiLU, pointwise; masked positions zero at both ends.
+
+    As in the public model, the first bias makes masked positions non-zero again before the depthwise step, so that the
+    last 7 frames of a shorter row in a batch differ slightly from the same row run alone. What the pads hold never counts.
+    """
 
     def __init__(self, width: int, kernel_size: int) -> None:
         super().__init__()

@@ -40,6 +40,11 @@ class KVCache:
     def capacity(self) -> int:
         return self.k.shape[3]
 
+    def clear(self, slot: int) -> None:
+        """Zero a slot. Needed only after a sequence went wrong: a NaN left behind would spoil later steps."""
+        self.k[:, slot] = 0.0
+        self.v[:, slot] = 0.0
+
     @torch.no_grad()
     def reorder(self, sources: list[int], length: int) -> None:
         """Slot i takes the first `length` positions of slot sources[i], for all i at once (beam search)."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from oncue_engine.decoding import reference
 from oncue_engine.errors import CheckpointError
@@ -90,7 +91,10 @@ def language_model(golden: GoldenFile) -> dict[str, Tensor]:
 
     def beams(output: str, penalty: float) -> Tensor:
         options = reference.BeamOptions(sample=False, repetition_penalty=penalty)
-        return reference.beam_search(model, prefix, outputs[output].shape[1], options)
+        length = outputs[output].shape[1]
+        found = reference.beam_search(model, prefix, max(length, codes.shape[1]), options)
+        lacking = max(length - found.shape[1], 0)
+        return functional.pad(found, (0, lacking), value=model.config.stop_mel_token)  # stop is the padding too
 
     return {
         "prefix_emb": prefix,

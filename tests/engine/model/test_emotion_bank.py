@@ -1,0 +1,97 @@
+"""Emotion by weights: golden numbers, row choice, cap, strength."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from oncue_engine.model.emotion_bank import (
+    EMOTION_NAMES,
+    EmotionBank,
+    mix_bank,
+    mix_rows,
+    nearest_rows,
+    normalize_weights,
+    random_rows,
+    scale_weights,
+)
+from oncue_engine.parity.golden_file import read_golden
+from oncue_engine.parity.t2s import SETS
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "emo_mix.safetensors"
+
+
+@pytest.fixture
+def bank() -> EmotionBank:
+    styles = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [3.0, 3.0], [0.0, -2.0]])
+    emotions = torch.tensor([[1.0, 0, 0], [2.0, 0, 0], [0, 3.0, 0], [0, 4.0, 0], [0, 5.0, 0]])
+    return EmotionBank(styles, emotions, (2, 3))
+
+
+def test_golden() -> None:
+    golden = read_golden(GOLDEN)
+    got = SETS["emo_mix"](golden)
+    assert got.keys() == golden.outputs.keys()
+    assert torch.equal(got.pop("row_index"), golden.outputs["row_index"])
+    for name, value in got.items():
+        want = golden.outputs[name]
+        assert float((value - want).abs().max() / want.abs().max()) < 1e-6, name
+
+
+def test_nearest_row_is_by_angle_not_by_length_and_counted_in_its_category(bank: EmotionBank) -> None:
+    assert nearest_rows(bank, torch.tensor([[0.1, 5.0]])).tolist() == [1, 1]
+    assert nearest_rows(bank, torch.tensor([[0.01, -0.02]])).tolist() == [0, 2]
+
+
+def test_mix_keeps_the_rest_of_the_speakers_own_emotion(bank: EmotionBank) -> None:
+    own = torch.tensor([[0.0, 0.0, 10.0]])
+    mixed = mix_bank(bank, torch.tensor([[0.0, 1.0]]), torch.tensor([0.5, 0.25]), own)
+    torch.testing.assert_close(mixed, torch.tensor([[1.0, 1.0, 2.5]]))
+
+
+def test_zero_weights_leave_the_own_emotion(bank: EmotionBank) -> None:
+    own = torch.randn(1, 3)
+    assert torch.equal(mix_bank(bank, torch.randn(1, 2), torch.zeros(2), own), own)
+
+
+def test_weights_above_one_push_past_the_own_emotion(bank: EmotionBank) -> None:
+    own = torch.tensor([[0.0, 0.0, 1.0]])
+    mixed = mix_bank(bank, torch.tensor([[1.0, 0.0]]), torch.tensor([1.0, 0.5]), own)
+    assert mixed[0, 2] == -0.5  # 1 - 1.5: the library does not cap
+
+
+def test_random_rows_follow_the_python_generator(bank: EmotionBank) -> None:
+    rows = {tuple(random_rows(bank, random.Random(seed)).tolist()) for seed in range(60)}
+    assert rows == {(i, j) for i in range(2) for j in range(3)}
+    assert torch.equal(random_rows(bank, random.Random(3)), random_rows(bank, random.Random(3)))
+    assert mix_rows(bank, torch.tensor([1, 2]), torch.tensor([1.0, 1.0])).tolist() == [[2.0, 5.0, 0.0]]
+
+
+def test_cap_scales_only_sums_above_it() -> None:
+    small = torch.zeros(8)
+    small[0] = 0.4
+    assert torch.equal(normalize_weights(small, bias=False), small)
+    large = torch.full((8,), 0.5)
+    assert float(normalize_weights(large, bias=False).sum()) == pytest.approx(0.8)
+    assert float(normalize_weights(small)[0]) == pytest.approx(0.4 * 0.9375)
+
+
+def test_strength_is_clamped_and_cuts_to_four_decimals() -> None:
+    assert scale_weights([0.33333, 0.9], 1.0) == [0.33333, 0.9]
+    assert scale_weights([0.33333, 0.9], 7.0) == [0.33333, 0.9]
+    assert scale_weights([0.33339, 0.9], 0.5) == [0.1666, 0.45]
+    assert scale_weights([0.5], -1.0) == [0.0]
+
+
+def test_eight_names_in_the_public_order() -> None:
+    assert EMOTION_NAMES[0] == "happy" and EMOTION_NAMES[7] == "calm" and len(EMOTION_NAMES) == 8
+
+
+def test_bank_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="counts"):
+        EmotionBank(torch.zeros(4, 2), torch.zeros(5, 3), (2, 3))
+    with pytest.raises(ValueError, match="counts"):
+        EmotionBank(torch.zeros(2, 2), torch.zeros(2, 3), (2, 0))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import json
 import sys
 from collections.abc import Sequence
 from types import TracebackType
 
 __all__ = ["LocalServer", "ServerStartError"]
 
-_ADDRESS = re.compile(r"\b(?:127\.0\.0\.1|localhost|\[::1\]):\d+\b")
 _STOP_WAIT_S = 10.0
 
 
 class ServerStartError(Exception):
-    """The server ended before it told its address; what it wrote stands on stderr."""
+    """The server ended before it was ready; what it had to say about it stands on stderr."""
 
 
 class LocalServer:
@@ -31,28 +30,28 @@ class LocalServer:
         self._drain: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> str:
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "oncue.cli", "serve", "--address", "127.0.0.1:0"),
+            *("-m", "oncue.cli", "serve", "--address", "127.0.0.1:0", "--until-stdin-closes"),
             *self._options,
-            stdin=asyncio.subprocess.DEVNULL,
+            # Never written to: it closes when this process goes, however it goes, and the server with it.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # A Ctrl-C in the terminal must reach only us: we then end the server in order.
             start_new_session=True,
         )
-        assert self._process.stdout is not None
+        self._process = process
+        assert process.stdout is not None
         try:
-            # The first line of `oncue serve` names the address it listens at.
-            line = (await self._process.stdout.readline()).decode()
-            found = _ADDRESS.search(line)
-            if found is None:
-                await self._stop()
-                raise ServerStartError(line.strip() or "the server ended before it told its address")
+            line = await process.stdout.readline()
+            if not line:
+                raise ServerStartError("the server did not start")
+            address = str(json.loads(line)["address"])
         except BaseException:
             await self._stop()
             raise
-        self._drain = asyncio.create_task(_discard(self._process.stdout), name="oncue-server-stdout")
-        return found.group()
+        self._drain = asyncio.create_task(_discard(process.stdout), name="oncue-server-stdout")
+        return address
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

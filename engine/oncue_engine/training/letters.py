@@ -3,7 +3,8 @@
     python -m oncue_engine.training.letters [--words FILE]... [--output FOLDER] [--sentences FILE]
 
 Words are those of CMUdict (the copy in the pocketsphinx wheel) and of any further plain-text files; pronunciations are
-what flite says, since its voices are the teachers. The letter-to-sound model is then learnt from the dictionary, and
+what flite says, since its voices are the teachers, but CMUdict's where flite is far off (its letter rules on "fbi" or
+"tarot"). The letter-to-sound model is then learnt from the dictionary, and
 its accuracy on held-out words is printed. With `--sentences`, a file of one sentence per line, the share of phones on
 which this front end and flite disagree in running text is printed too.
 """
@@ -14,15 +15,16 @@ import argparse
 import json
 import random
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from oncue_engine.frontend import letters_to_sounds
 from oncue_engine.frontend.arpabet import MARKS, ArpabetTokenizer
 from oncue_engine.frontend.dictionary import LEXICON_FILE, pack_entries, pack_phones, unpack_phones
 from oncue_engine.frontend.letters_to_sounds import FIRST_UNIT, MODEL_FILE, WORD_BEGIN, WORD_END
-from oncue_engine.frontend.pronounce import spell_out, with_s
+from oncue_engine.frontend.phones import VOWELS
+from oncue_engine.frontend.pronounce import spell_out
 from oncue_engine.training.flite_lexicon import FliteLexicon, spoken_phones
 from oncue_engine.training.letter_alignment import Unit, align, learn_units
 from oncue_engine.training.letter_ngrams import estimate
@@ -32,7 +34,8 @@ __all__ = ["build_lexicon", "main", "phone_distance", "train_letters"]
 Word = tuple[str, tuple[str, ...]]
 
 CORRECTIONS = {"does": "d ah z", "lead": "l iy d", "leads": "l iy d z", "a": "ax", "to": "t ax", "read": "r eh d|r iy d",
-               "close": "k l ow s|k l ow z", "closes": "k l ow z ih z"}  # fmt: skip
+               "close": "k l ow s|k l ow z", "closes": "k l ow z ih z", "hmm": "hh ah m",
+               "psst": "p s t", "brr": "b er", "grr": "g er", "tsk": "t ih s k"}  # fmt: skip
 """Where flite's dictionary, asked for a lone word, is wrong or says it otherwise than in running text."""
 
 ORDER = 6
@@ -41,41 +44,66 @@ MIN_GAIN = 3.0
 _ALIGN_WORDS = 15_000
 _ALIGN_ROUNDS = 5
 _MIN_UNIT_COUNT = 4
+_FAR_OFF = 0.35
+_SHORTENED_IS = frozenset("it he she that this what who where there here how when why let one".split())
+"""After these, 's stands for "is" or "us" and is asked for; elsewhere it is a possessive and follows by rule."""
 _MIN_LETTER_SCORE = -3.0
 """Average log score per letter below which an alignment is an abbreviation or a mistake."""
 _HELD_OUT = 4_000
 
 
-def cmudict_words() -> set[str]:
-    """Words of the CMUdict copy in the installed pocketsphinx wheel."""
+def read_cmudict() -> dict[str, list[tuple[str, ...]]]:
+    """Words and their pronunciations in the CMUdict copy of the installed pocketsphinx wheel (no stress, no schwa)."""
     import pocketsphinx
 
     path = Path(pocketsphinx.__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
-    heads = (line.split(maxsplit=1)[0] for line in path.read_text(encoding="utf-8").splitlines() if line)
-    return set(_plain_words(re.sub(r"\(\d+\)$", "", head) for head in heads))
+    listed: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        head, *phones = line.lower().split()
+        word = re.sub(r"\(\d+\)$", "", head)
+        if _is_plain(word):
+            listed[word].append(tuple(phones))
+    return dict(listed)
 
 
-def _plain_words(words: Iterable[str]) -> list[str]:
-    return [word for word in words if re.fullmatch(r"[a-z]+(?:'[a-z]+)*", word)]
+def _is_plain(word: str) -> bool:
+    return re.fullmatch(r"[a-z]+(?:'[a-z]+)*", word) is not None
 
 
-def build_lexicon(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def build_lexicon(cmudict: Mapping[str, list[tuple[str, ...]]], more_words: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Packed pronunciations: one, or two when the verb differs. Possessives that follow from their word are left out."""
     flite = FliteLexicon()
     entries: dict[str, tuple[str, ...]] = {}
-    for word in sorted(set(words)):
+    words = set(cmudict).union(more_words)
+    for word in sorted(words):
         if "'" in word:
-            entries[word] = (pack_phones(spoken_phones(word)),)
+            if not word.endswith("'s") or word[:-2] not in words or word[:-2] in _SHORTENED_IS:
+                entries[word] = (pack_phones(spoken_phones(word)),)
             continue
         noun, verb = flite.phones(word, "n"), flite.phones(word, "v")
+        if not noun or _far_off((noun, verb), cmudict.get(word, [])):
+            noun = verb = _with_schwa(cmudict[word][0]) if word in cmudict else ()
         if noun:
             entries[word] = (pack_phones(noun),) if verb in (noun, ()) else (pack_phones(noun), pack_phones(verb))
     for word, phones in CORRECTIONS.items():
         entries[word] = tuple(pack_phones(reading.split()) for reading in phones.split("|"))
-    for word in [word for word in entries if word.endswith("'s") and word[:-2] in entries]:
-        if pack_phones(with_s(unpack_phones(entries[word[:-2]][0]))) == entries[word][0]:
-            del entries[word]
     return entries
+
+
+def _far_off(said: Iterable[tuple[str, ...]], listed: Sequence[tuple[str, ...]]) -> bool:
+    """Whether two phones and a third of the word or more differ from every listed pronunciation."""
+    if not listed:
+        return False
+    plain = [tuple("ah" if phone == "ax" else phone for phone in phones) for phones in said]
+    distance, length = min((phone_distance(phones, other), len(phones)) for phones in plain for other in listed)
+    return distance >= 2 and distance > _FAR_OFF * length
+
+
+def _with_schwa(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """CMUdict's AH as `ax`, unless it is the word's only vowel and so stressed."""
+    if sum(phone in VOWELS for phone in phones) == 1:
+        return phones
+    return tuple("ax" if phone == "ah" else phone for phone in phones)
 
 
 def train_letters(words: Sequence[Word], seed: int = 3) -> tuple[bytes, dict[str, float]]:
@@ -138,10 +166,10 @@ def main() -> None:
     if arguments.sentences is not None:
         print(json.dumps(disagreement(arguments.sentences.read_text(encoding="utf-8").splitlines())))
         return
-    words = cmudict_words()
+    more: set[str] = set()
     for path in arguments.words:
-        words.update(_plain_words(re.findall(r"[a-z]+", path.read_text(encoding="utf-8", errors="replace").lower())))
-    entries = build_lexicon(words)
+        more.update(re.findall(r"[a-z]+", path.read_text(encoding="utf-8", errors="replace").lower()))
+    entries = build_lexicon(read_cmudict(), more)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / LEXICON_FILE).write_bytes(pack_entries(entries))
     model, figures = train_letters([(word, unpack_phones(packed[0])) for word, packed in entries.items()])

@@ -1,0 +1,223 @@
+"""The stages in order, each from what the ones before it left on disk. `python -m oncue_engine.training` runs them.
+
+Everything lies under one folder: corpus, features, tokens, styles, and a folder for each trained stage with its state,
+its log and its curves. A stage that has reached its steps is passed over, so the same command resumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from oncue_engine.checkpoints.config import ModelConfig, read_config
+from oncue_engine.model.campplus import CampPlus
+from oncue_engine.model.codec import SemanticCodec
+from oncue_engine.model.t2s import T2S
+from oncue_engine.training.codec import Statistics, train_codec
+from oncue_engine.training.corpus import CorpusConfig, build_corpus, load_shard
+from oncue_engine.training.encoder import EncoderSize, SideHeads, build_encoder, semantic_statistics, train_encoder
+from oncue_engine.training.features import FeatureItem, build_features, load_features
+from oncue_engine.training.latents import teacher_forced_latents
+from oncue_engine.training.loop import LoopConfig
+from oncue_engine.training.package import BUILT_IN_VOICES, natural_pace, write_model, write_voices
+from oncue_engine.training.s2mel import MelItem, S2MelTraining, train_s2mel
+from oncue_engine.training.sentences import is_held_out
+from oncue_engine.training.style import build_style_items, style_of, train_style
+from oncue_engine.training.t2s import T2STraining, train_t2s
+from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
+from oncue_engine.training.virtual_speakers import training_speakers
+from oncue_engine.training.vocoder import VocoderItem, train_vocoder
+
+__all__ = ["STAGES", "Recipe"]
+
+_STYLE_CLIP_SAMPLES = 6 * 16000
+_VALIDATION_ITEMS = 192
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    train: list[Any]
+    held_out: list[Any]
+
+
+class Recipe:
+    """One training folder, the model's config and how long each stage trains."""
+
+    def __init__(self, home: Path, workers: int, model_config: Path, schedule: Path) -> None:
+        self.home = home
+        self.workers = workers
+        self.config_path = model_config
+        self.schedule: dict[str, dict[str, Any]] = yaml.safe_load(schedule.read_text(encoding="utf-8"))
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        folder = self.home / "config"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_bytes(self.config_path.read_bytes())
+        return read_config(folder)
+
+    def _loop(self, stage: str) -> LoopConfig:
+        known = {key: value for key, value in self.schedule[stage].items() if key != "shards"}
+        return LoopConfig(**known)
+
+    def _folder(self, stage: str) -> Path:
+        return self.home / "nano" / stage
+
+    def _shards(self, kind: str, stage: str | None = None) -> list[Path]:
+        paths = sorted((self.home / kind).glob("shard-[0-9][0-9][0-9][0-9].npz"))
+        return paths[: self.schedule[stage].get("shards")] if stage else paths
+
+    def _state(self, stage: str, prefix: str) -> dict[str, Tensor]:
+        """Weights of one module of a stage: the averaged ones where the stage keeps them."""
+        state = torch.load(self._folder(stage) / "state.pt", weights_only=True)
+        weights: Mapping[str, Tensor] = state["average"] or state["modules"]
+        return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+
+    # What stages leave for later ones
+
+    def encoder(self) -> nn.ModuleDict:
+        size = self.encoder_size()
+        modules = nn.ModuleDict({"encoder": build_encoder(size), "heads": SideHeads(size.hidden)})
+        modules.load_state_dict(self._state("encoder", ""))
+        return modules.eval().requires_grad_(False)
+
+    def encoder_size(self) -> EncoderSize:
+        c = self.config.semantic_encoder
+        return EncoderSize(
+            c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size, c.conv_depthwise_kernel_size,
+            80 * self.config.speech.feature_stride,
+        )  # fmt: skip
+
+    def statistics(self) -> Statistics:
+        return Statistics(**torch.load(self.home / "nano" / "stats.pt", weights_only=True))
+
+    def codec(self) -> SemanticCodec:
+        codec = SemanticCodec(replace(self.config.codec, has_decoder=True))
+        codec.load_state_dict(self._state("codec", "codec."))
+        return codec.eval().requires_grad_(False)
+
+    def t2s(self) -> T2S:
+        t2s = T2S(self.config.t2s)
+        t2s.load_state_dict(self._state("t2s", "t2s."))
+        return t2s.eval().requires_grad_(False)
+
+    def style(self) -> CampPlus:
+        style = CampPlus(self.config.style_encoder)
+        style.load_state_dict(self._state("style", "style."))
+        return style.eval().requires_grad_(False)
+
+    def _split(self, items: list[Any]) -> _Split:
+        held_out = [item for item in items if is_held_out(item.sentence)]
+        return _Split([item for item in items if not is_held_out(item.sentence)], held_out)
+
+    def _features(self, stage: str) -> _Split:
+        items: list[FeatureItem] = load_features(self._shards("features", stage))
+        return self._split(items)
+
+    def _tokens(self, stage: str) -> list[TokenItem]:
+        sizes = self.config.t2s
+        items = load_tokens(self.home / "features", self._shards("tokens", stage))
+        return [
+            item for item in items if len(item.codes) <= sizes.max_mel_tokens and len(item.text) <= sizes.max_text_tokens
+        ]
+
+    # The stages
+
+    def make_corpus(self) -> None:
+        build_corpus(CorpusConfig(items=self.schedule["corpus"]["items"]), self.home / "corpus", self.workers)
+        build_features(self.home / "corpus", self.home / "features", self.workers)
+
+    def make_encoder(self) -> None:
+        split = self._features("encoder")
+        train_encoder(split.train, split.held_out, self._folder("encoder"), self._loop("encoder"), self.encoder_size())
+        mean, var = semantic_statistics(self.encoder()["encoder"], split.train[:400])
+        torch.save({"mean": mean, "var": var}, self.home / "nano" / "stats.pt")
+
+    def make_codec(self) -> None:
+        split = self._features("codec")
+        config = replace(self.config.codec, has_decoder=True)
+        train_codec(
+            self.encoder(), self.statistics(), split.train, split.held_out, self._folder("codec"), self._loop("codec"), config
+        )
+
+    def make_t2s(self) -> None:
+        encoder = self.encoder()["encoder"]
+        build_tokens(encoder, self.codec(), self.statistics(), self.home / "corpus", self.home / "features", self.home / "tokens")
+        split = self._split(self._tokens("t2s"))
+        train_t2s(
+            split.train, split.held_out[:_VALIDATION_ITEMS], self._folder("t2s"), self._loop("t2s"), self.config.t2s, T2STraining()
+        )
+
+    def make_style(self) -> None:
+        index = {speaker.name: i for i, speaker in enumerate(training_speakers())}
+        clips = [
+            (clip.samples[:_STYLE_CLIP_SAMPLES], index[clip.speaker])
+            for path in self._shards("corpus")[::4]
+            for clip in load_shard(path)
+        ]
+        train_style(
+            build_style_items(clips), len(index), self._folder("style"), self._loop("style"), self.config.style_encoder
+        )
+
+    def make_s2mel(self) -> None:
+        items = self._tokens("s2mel")
+        styles = self._styles(items)
+        latents = teacher_forced_latents(self.t2s(), items, seed=1)
+        split = _Split([], [])
+        for item, latent, style in zip(items, latents, styles, strict=True):
+            made = MelItem(item.codes, latent, item.mel, style, item.speaker)
+            (split.held_out if is_held_out(item.sentence) else split.train).append(made)
+        train_s2mel(
+            split.train, split.held_out, self.codec(), self._folder("s2mel"), self._loop("s2mel"), self.config.s2mel,
+            S2MelTraining(),
+        )  # fmt: skip
+
+    def _styles(self, items: list[TokenItem]) -> list[np.ndarray]:
+        """The style of each item's own clip, by its sentence and speaker."""
+        model = self.style()
+        folder = self.home / "styles"
+        folder.mkdir(exist_ok=True)
+        by_clip: dict[tuple[str, int], np.ndarray] = {}
+        index = {speaker.name: i for i, speaker in enumerate(training_speakers())}
+        for path in self._shards("corpus", "s2mel"):
+            clips = load_shard(path)
+            cached = folder / f"{path.stem}.npy"
+            if not cached.exists():
+                np.save(cached, np.stack([style_of(model, clip.samples[:_STYLE_CLIP_SAMPLES]).numpy() for clip in clips]))
+            for clip, style in zip(clips, np.load(cached), strict=True):
+                by_clip[clip.sentence, index[clip.speaker]] = style
+        return [by_clip[item.sentence, item.speaker] for item in items]
+
+    def make_vocoder(self) -> None:
+        split = _Split([], [])
+        for path in self._shards("features", "vocoder"):
+            for item, clip in zip(load_features([path]), load_shard(self.home / "corpus" / path.name), strict=True):
+                made = VocoderItem(item.mel, clip.samples)
+                (split.held_out if is_held_out(item.sentence) else split.train).append(made)
+        train_vocoder(split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder)
+
+    def make_package(self) -> None:
+        """Write the model folder to `<home>/nano/model`."""
+        states = {
+            "encoder": self._state("encoder", "encoder."),
+            "codec": self._state("codec", "codec."),
+            "t2s": self._state("t2s", "t2s."),
+            "s2mel": self._state("s2mel", "s2mel."),
+            "style": self._state("style", "style."),
+            "vocoder": self._state("vocoder", "vocoder."),
+        }
+        target = self.home / "nano" / "model"
+        pace = natural_pace(self._tokens("t2s")[:4000])
+        write_model(target, self.config_path, self.statistics(), states, pace)
+        write_voices(target / "voices", BUILT_IN_VOICES)
+
+
+STAGES = ("corpus", "encoder", "codec", "t2s", "style", "s2mel", "vocoder", "package")

@@ -1,0 +1,90 @@
+"""Which files a model folder has, and reading them without mercy: a wrong key or shape is an error, never skipped.
+
+    config.yaml                                                     sizes (config.py)
+    encoder.safetensors                                             semantic encoder, and stats.mean, stats.var
+    codec / t2s / s2mel / campplus / bigvgan .safetensors           one network each, public key names
+    text.json                                                       natural pace (pace.py)
+    emotion_bank.safetensors, bpe.model                             where the model has them
+
+Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..model.weight_norm import fold
+
+__all__ = [
+    "EMOTION_BANK_FILE",
+    "PACE_FILE",
+    "SENTENCEPIECE_FILE",
+    "WEIGHT_FILES",
+    "fill",
+    "fingerprint",
+    "read_tensors",
+]
+
+WEIGHT_FILES = {
+    "encoder": "encoder.safetensors",
+    "codec": "codec.safetensors",
+    "t2s": "t2s.safetensors",
+    "s2mel": "s2mel.safetensors",
+    "style": "campplus.safetensors",
+    "vocoder": "bigvgan.safetensors",
+}
+PACE_FILE = "text.json"
+EMOTION_BANK_FILE = "emotion_bank.safetensors"
+SENTENCEPIECE_FILE = "bpe.model"
+_CONFIG_FILE = "config.yaml"
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file, floating ones as float32. CheckpointError for a missing or damaged file."""
+    try:
+        raw = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in raw.items()}
+
+
+def fill(network: nn.Module, path: Path, *, unused: Callable[[str], bool] = lambda key: False) -> None:
+    """Load a weight file into `network`, every key and every shape; then freeze it in eval mode.
+
+    `unused` tells keys of the file that this network does without. CheckpointError names every missing, extra or
+    misshapen key.
+    """
+    own = {key: value for key, value in read_tensors(path).items() if not unused(key)}
+    try:
+        own = fold(own)
+        network.load_state_dict(own, strict=True, assign=True)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name}: {error}", reason="CHECKPOINT_KEYS") from error
+    except RuntimeError as error:
+        # PyTorch's message lists every missing, unexpected and misshapen key.
+        raise CheckpointError(f"{path.name}: {error}", reason="CHECKPOINT_KEYS") from error
+    network.eval()
+    network.requires_grad_(False)
+
+
+def fingerprint(folder: Path) -> str:
+    """First 16 hex digits of a SHA-256 over all that decides how the model sounds: config, weights, pace, pieces."""
+    digest = hashlib.sha256()
+    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, SENTENCEPIECE_FILE]
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            digest.update(name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

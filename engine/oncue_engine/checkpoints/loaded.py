@@ -1,0 +1,106 @@
+"""Every network of one model, in memory and ready: the only place that reads weight files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CheckpointError
+from ..frontend.arpabet import ArpabetTokenizer
+from ..frontend.normalize import EnglishNormaliser, PublicNormaliser
+from ..frontend.pieces import TextTokenizer
+from ..frontend.sentencepiece_tokenizer import SentencePieceTokenizer
+from ..frontend.text import TextFrontend
+from ..model.bigvgan import BigVGAN
+from ..model.campplus import CampPlus
+from ..model.codec import SemanticCodec
+from ..model.emotion_bank import EmotionBank
+from ..model.s2mel import S2Mel
+from ..model.t2s import T2S
+from .config import ModelConfig, read_config
+from .layout import EMOTION_BANK_FILE, PACE_FILE, SENTENCEPIECE_FILE, WEIGHT_FILES, fill, fingerprint, read_tensors
+from .pace import Pace, read_pace
+from .semantic_encoder import SemanticEncoder, load_semantic_encoder
+
+__all__ = ["LoadedModel", "load_model"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """One model: float32, eval mode, no gradients."""
+
+    name: str
+    fingerprint: str
+    config: ModelConfig
+    text: TextFrontend
+    pace: Pace
+    encoder: SemanticEncoder
+    codec: SemanticCodec
+    style: CampPlus
+    t2s: T2S
+    s2mel: S2Mel
+    vocoder: BigVGAN
+    emotion_bank: EmotionBank | None
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """Read a model folder (layout.py). CheckpointError names the file, field or key that is wrong."""
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a model folder", reason="CHECKPOINT_FILE_MISSING")
+    config = read_config(folder)
+    codec, style = SemanticCodec(config.codec), CampPlus(config.style_encoder)
+    t2s, s2mel, vocoder = T2S(config.t2s), S2Mel(config.s2mel), BigVGAN(config.vocoder)
+    for name, network in (("codec", codec), ("style", style), ("t2s", t2s), ("s2mel", s2mel), ("vocoder", vocoder)):
+        fill(network, folder / WEIGHT_FILES[name])
+    speech = config.speech
+    text = _text_frontend(config, folder)
+    return LoadedModel(
+        name=speech.name,
+        fingerprint=fingerprint(folder),
+        config=config,
+        text=text,
+        pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
+        encoder=load_semantic_encoder(
+            folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
+        ),
+        codec=codec,
+        style=style,
+        t2s=t2s,
+        s2mel=s2mel,
+        vocoder=vocoder,
+        emotion_bank=_emotion_bank(folder / EMOTION_BANK_FILE, config),
+    )
+
+
+def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
+    speech = config.speech
+    tokenizer: TextTokenizer
+    if speech.tokenizer == "arpabet":
+        tokenizer, normaliser = ArpabetTokenizer(), EnglishNormaliser()
+    elif speech.tokenizer == "sentencepiece":
+        tokenizer, normaliser = SentencePieceTokenizer.load(folder / SENTENCEPIECE_FILE), PublicNormaliser()
+    else:
+        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
+    if tokenizer.vocabulary_size > config.t2s.number_text_tokens:
+        raise CheckpointError(
+            f"the tokenizer has {tokenizer.vocabulary_size} pieces, the T2S {config.t2s.number_text_tokens}"
+        )
+    return TextFrontend(tokenizer, normaliser, speech.max_segment_pieces)
+
+
+def _emotion_bank(path: Path, config: ModelConfig) -> EmotionBank | None:
+    """feat1 [R,S] styles and feat2 [R,M] emotion vectors (spec 4.1), where the model has them."""
+    if not path.exists():
+        return None
+    tensors = read_tensors(path)
+    counts = config.speech.emotion_counts
+    for key, width in (("feat1", config.style_encoder.embedding_size), ("feat2", config.t2s.model_dim)):
+        shape = tuple(tensors[key].shape) if key in tensors else None
+        if shape != (sum(counts), width):
+            raise CheckpointError(
+                f"{path.name}: {key} is {shape}, needed is {(sum(counts), width)}", reason="CHECKPOINT_KEYS"
+            )
+    extra = sorted(set(tensors) - {"feat1", "feat2"})
+    if extra:
+        raise CheckpointError(f"{path.name}: unexpected {', '.join(extra)}", reason="CHECKPOINT_KEYS")
+    return EmotionBank(styles=tensors["feat1"], emotions=tensors["feat2"], counts=counts)

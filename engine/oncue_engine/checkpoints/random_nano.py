@@ -1,0 +1,198 @@
+"""A tiny model with random weights in the embedded model's layout: it speaks noise, fast, through every real part.
+
+For tests of all that stands above the networks, and as the smallest complete example of a model folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile  # type: ignore[import-untyped]
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..frontend.arpabet import VOCABULARY
+from ..model.bigvgan import BigVGAN
+from ..model.campplus import CampPlus
+from ..model.codec import SemanticCodec
+from ..model.s2mel import S2Mel
+from ..model.t2s import T2S
+from .config import read_config
+from .layout import PACE_FILE, WEIGHT_FILES
+from .semantic_encoder import SemanticEncoder
+
+__all__ = ["make_random_nano"]
+
+_CODES = 64
+_FEATURE_WIDTH = 32
+_STYLE_WIDTH = 24
+_RATE_HZ = 16_000
+_CODES_PER_PIECE = 2.0
+
+_CONFIG: dict[str, Any] = {
+    "gpt": {
+        "model_dim": 64,
+        "layers": 2,
+        "heads": 2,
+        "max_mel_tokens": 400,
+        "max_text_tokens": 160,
+        "number_text_tokens": len(VOCABULARY),
+        "number_mel_codes": _CODES + 2,
+        "start_mel_token": _CODES,
+        "stop_mel_token": _CODES + 1,
+        "codes_width": _FEATURE_WIDTH,
+        "conditioning_latents": 8,
+        "emotion_width": 64,
+        "condition_module": {
+            "output_size": 32,
+            "linear_units": 64,
+            "attention_heads": 2,
+            "num_blocks": 1,
+            "position_rows": 500,
+        },
+        "emo_condition_module": {
+            "output_size": 32,
+            "linear_units": 64,
+            "attention_heads": 2,
+            "num_blocks": 1,
+            "position_rows": 500,
+        },
+    },
+    "semantic_codec": {
+        "codebook_size": _CODES,
+        "hidden_size": _FEATURE_WIDTH,
+        "codebook_dim": 8,
+        "vocos_dim": 32,
+        "vocos_intermediate_dim": 64,
+        "vocos_num_layers": 2,
+        "has_decoder": False,
+    },
+    "s2mel": {
+        "preprocess_params": {
+            "sr": _RATE_HZ,
+            "spect_params": {
+                "n_fft": 1024,
+                "win_length": 1024,
+                "hop_length": 256,
+                "n_mels": 80,
+                "fmin": 0,
+                "fmax": "None",
+            },
+        },
+        "gpt_layer_widths": [64, 32, 32, _FEATURE_WIDTH],
+        "style_encoder": {"dim": _STYLE_WIDTH},
+        "length_regulator": {"channels": 32, "in_channels": _FEATURE_WIDTH, "sampling_ratios": [1, 1]},
+        "DiT": {"hidden_dim": 32, "num_heads": 2, "depth": 3, "in_channels": 80, "content_dim": 32},
+        "wavenet": {"hidden_dim": 32, "num_layers": 2, "kernel_size": 5, "dilation_rate": 1, "style_condition": True},
+    },
+    "vocoder": {
+        "upsample_rates": [8, 8, 4],
+        "upsample_kernel_sizes": [16, 16, 8],
+        "upsample_initial_channel": 32,
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1, 3]],
+        "num_mels": 80,
+    },
+    "style_encoder": {
+        "embedding_size": _STYLE_WIDTH,
+        "growth_rate": 8,
+        "bn_size": 2,
+        "init_channels": 16,
+        "head_channels": 4,
+        "block_layers": [1, 1],
+        "block_dilations": [1, 2],
+    },
+    "semantic_encoder": {
+        "hidden_size": _FEATURE_WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "conv_depthwise_kernel_size": 7,
+    },
+    "oncue": {
+        "name": "random-nano",
+        "sample_rate_hz": _RATE_HZ,
+        "token_rate_hz": 25,
+        "feature_stride": 4,
+        "frames_per_token": 2.5,
+        "encoder_layer": 2,
+        "flow_steps": 2,
+        "guidance": 0.7,
+        "prompt_limit_s": 6.0,
+        "s2m_prompt_limit_s": 1.0,
+        "tokenizer": "arpabet",
+        "languages": ["en"],
+        "duration_row": "tied",
+        "max_segment_pieces": 60,
+        "max_segment_tokens": 300,
+        "max_text_chars": 2000,
+        "pause_ms": 200,
+    },
+}
+
+
+def make_random_nano(folder: Path, seed: int = 0) -> Path:
+    """Write a whole model folder, two voices included, and return it. The same seed gives the same folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(_CONFIG, sort_keys=False), encoding="utf-8")
+    config = read_config(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        speech = config.speech
+        networks: dict[str, nn.Module] = {
+            "encoder": SemanticEncoder(config.semantic_encoder, speech.encoder_layer, speech.feature_stride),
+            "codec": SemanticCodec(config.codec),
+            "t2s": T2S(config.t2s),
+            "s2mel": S2Mel(config.s2mel),
+            "style": CampPlus(config.style_encoder),
+            "vocoder": BigVGAN(config.vocoder),
+        }
+        _enliven(networks, config.t2s.stop_mel_token)
+    for name, network in networks.items():
+        save_file({key: _half(value) for key, value in network.state_dict().items()}, folder / WEIGHT_FILES[name])
+    pace = {"codes_per_piece": [_CODES_PER_PIECE] * len(VOCABULARY), "codes_per_segment": 4.0}
+    (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
+    _write_voices(folder / "voices")
+    return folder
+
+
+@torch.no_grad()
+def _enliven(networks: dict[str, nn.Module], stop_token: int) -> None:
+    """Undo what fresh initialisation makes trivial: an end that never comes, a voice that is nearly silent."""
+    t2s, s2mel, vocoder = networks["t2s"], networks["s2mel"], networks["vocoder"]
+    assert isinstance(t2s, T2S) and isinstance(s2mel, S2Mel) and isinstance(vocoder, BigVGAN)
+    t2s.mel_head.bias[stop_token] += 1.0
+    t2s.text_embedding.weight.mul_(20.0)
+    t2s.mel_embedding.weight.mul_(20.0)
+    for parameter in s2mel.estimator.parameters():
+        if not bool(parameter.any()):  # zero-initialised outputs would leave the noise as it is
+            parameter.normal_(std=0.05)
+    vocoder.conv_post.weight.mul_(4.0)
+
+
+def _half(value: Tensor) -> Tensor:
+    return (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
+
+
+def _write_voices(folder: Path) -> None:
+    """Two clips that sound like vowels: harmonics under two resonances, with a slow sway in pitch and level."""
+    folder.mkdir(exist_ok=True)
+    voices = [("low", 110.0, 500.0), ("high", 210.0, 800.0)]
+    time = np.arange(3 * _RATE_HZ) / _RATE_HZ
+    for name, pitch_hz, resonance_hz in voices:
+        phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(2 * np.pi * 0.7 * time))) / _RATE_HZ
+        wave = np.zeros_like(time)
+        for harmonic in range(1, int(4000 / pitch_hz)):
+            frequency = harmonic * pitch_hz
+            gain = math.exp(-(((frequency - resonance_hz) / 400.0) ** 2)) + 0.1 / harmonic
+            wave += gain * np.sin(harmonic * phase)
+        wave *= 0.6 + 0.4 * np.sin(2 * np.pi * 1.5 * time)
+        soundfile.write(folder / f"{name}.wav", (0.5 * wave / np.abs(wave).max()).astype(np.float32), _RATE_HZ)
+    index = {"voices": [{"id": name, "file": f"{name}.wav", "display_name": name.title()} for name, _, _ in voices]}
+    (folder / "voices.json").write_text(json.dumps(index), encoding="utf-8")

@@ -1,0 +1,244 @@
+"""Prompt clips -> plain tensors that speech needs, made once for each (clip, model) and kept.
+
+    clip -> native rate -> log mel                                   -> prompt_mel
+         -> 16 kHz -> semantic encoder -> normalised features        -> speaker latents, emotion vectors
+                                       -> codec.quantize -> regulate -> prompt_condition
+         -> 16 kHz -> filterbank -> CAMPPlus                         -> style
+
+Kept in memory (least recently used go first) and on disk, as safetensors under a hash of the clip's bytes and the
+model's fingerprint. An utterance holds the tensors it uses, so that what is evicted meanwhile stays valid for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .checkpoints.loaded import LoadedModel
+from .frontend.audio import Waveform, decode_reference
+from .frontend.fbank import fbank, minus_mean
+from .frontend.mel import log_mel
+from .frontend.resample import resample, sinc_resample
+from .frontend.speech_features import speech_features
+from .requests import Reference
+
+__all__ = ["Conditioner", "EmotionConditioning", "VoiceConditioning"]
+
+_ENCODER_RATE_HZ = 16_000
+_FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoiceConditioning:
+    """What one voice clip gives. P prompt frames of S2M, K speaker latents."""
+
+    kind: ClassVar[str] = "voice"
+
+    latents: Tensor
+    """Speaker latents [K,M]."""
+    style: Tensor
+    """CAMPPlus style [S]."""
+    prompt_mel: Tensor
+    """Log mel [80,P] that S2M continues."""
+    prompt_condition: Tensor
+    """Length-regulated, quantised features [P,C] of the same frames."""
+    base_emotion: Tensor
+    """Emotion vector [M] of the clip through the speaker path: where strength 0 stands (spec 3.3)."""
+    own_emotion: Tensor
+    """Emotion vector [M] of the clip as an emotion prompt: what speech without an emotion uses (spec 1.4)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmotionConditioning:
+    """What one emotion clip gives."""
+
+    kind: ClassVar[str] = "emotion"
+
+    emotion: Tensor
+    """Emotion vector [M]."""
+
+
+Conditioning = TypeVar("Conditioning", VoiceConditioning, EmotionConditioning)
+
+
+class Conditioner:
+    """Prompt encoders behind two caches. `find_*` may be called from any thread, all else by the engine's own."""
+
+    def __init__(self, model: LoadedModel, folder: Path, *, capacity: int = 64) -> None:
+        """`folder` is made if needed; `capacity` clips of each kind stay in memory."""
+        self._model = model
+        self._folder = folder
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._memory: OrderedDict[str, VoiceConditioning | EmotionConditioning] = OrderedDict()
+        self._prompt_encodes = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def prompt_encodes(self) -> int:
+        """Passes of the semantic encoder over a prompt, since the start."""
+        return self._prompt_encodes
+
+    def reset_prompt_encodes(self) -> None:
+        """Count from 0 again: a warm-up is no prompt."""
+        self._prompt_encodes = 0
+
+    def find_voice(self, sha256: str) -> VoiceConditioning | None:
+        """The kept tensors of a voice clip, from memory or disk; None where its clip must be encoded."""
+        return self._find(VoiceConditioning, sha256)
+
+    def find_emotion(self, sha256: str) -> EmotionConditioning | None:
+        """The kept tensors of an emotion clip, from memory or disk; None where its clip must be encoded."""
+        return self._find(EmotionConditioning, sha256)
+
+    def voice(self, reference: Reference, clip: Waveform | None) -> VoiceConditioning:
+        """Kept tensors, or those of `clip` (None: read the reference). ReferenceRejected where it cannot be read."""
+        found = self.find_voice(reference.sha256)
+        return found or self.make_voice(reference.sha256, clip or decode_reference(reference.path))
+
+    def emotion(self, reference: Reference, clip: Waveform | None) -> EmotionConditioning:
+        """Kept tensors, or those of `clip` (None: read the reference). ReferenceRejected where it cannot be read."""
+        found = self.find_emotion(reference.sha256)
+        return found or self.make_emotion(reference.sha256, clip or decode_reference(reference.path))
+
+    def make_voice(self, sha256: str, clip: Waveform) -> VoiceConditioning:
+        """Encode a voice clip, and keep what comes of it in both caches."""
+        return self._keep(self.encode_voice(clip), sha256)
+
+    def make_emotion(self, sha256: str, clip: Waveform) -> EmotionConditioning:
+        """Encode an emotion clip, and keep what comes of it in both caches."""
+        return self._keep(self._encode_emotion(clip), sha256)
+
+    @torch.inference_mode()
+    def encode_voice(self, clip: Waveform) -> VoiceConditioning:
+        """Run all prompt encoders; nothing is kept."""
+        model, config = self._model, self._model.config
+        native_hz = config.speech.sample_rate_hz
+        native = self._cut(clip, native_hz)
+        # The public pipeline makes its 16 kHz from the native signal, not from the file (spec 1.1).
+        at_16k = sinc_resample(native, native_hz, _ENCODER_RATE_HZ)
+        features = self._encode(at_16k)  # [1,T,D]
+        lengths = torch.tensor([features.shape[1]])
+        style = model.style(minus_mean(fbank(at_16k))[None])[0]
+        base = model.t2s.emotion_vector(features, lengths)[0]
+        own = base if native_hz == _ENCODER_RATE_HZ else self._encode_emotion(clip).emotion
+        mel, condition = self._s2m_prompt(native, features)
+        return VoiceConditioning(
+            latents=model.t2s.speaker_latents(features, lengths)[0],
+            style=style,
+            prompt_mel=mel,
+            prompt_condition=condition,
+            base_emotion=base,
+            own_emotion=own,
+        )
+
+    @torch.inference_mode()
+    def _encode_emotion(self, clip: Waveform) -> EmotionConditioning:
+        # Emotion clips go to 16 kHz directly (spec 1.1).
+        features = self._encode(self._cut(clip, _ENCODER_RATE_HZ))
+        return EmotionConditioning(self._model.t2s.emotion_vector(features, torch.tensor([features.shape[1]]))[0])
+
+    def _cut(self, clip: Waveform, rate_hz: int) -> Tensor:
+        """The clip's samples [n] at another rate, cut to the model's limit from its start."""
+        limit_s = self._model.config.speech.prompt_limit_s
+        # A second more than needed, so that the filter's end does not reach into what is kept.
+        samples = clip.samples[: int((limit_s + 1.0) * clip.sample_rate_hz)]
+        return resample(samples, clip.sample_rate_hz, rate_hz)[: int(limit_s * rate_hz)]
+
+    def _encode(self, at_16k: Tensor) -> Tensor:
+        """Samples [n] at 16 kHz -> normalised semantic features [1,T,D]."""
+        features, mask = speech_features(at_16k, self._model.config.speech.feature_stride)
+        self._prompt_encodes += 1
+        return self._model.encoder.semantic_features(features[None], mask[None])
+
+    def _s2m_prompt(self, native: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(mel [80,P], condition [P,C]) of the clip's first `s2m_prompt_limit_s`."""
+        model, speech = self._model, self._model.config.speech
+        kept = native[: int(speech.s2m_prompt_limit_s * speech.sample_rate_hz)]
+        mel = log_mel(kept[None], model.config.mel)[0]
+        _, embeddings = model.codec.quantize(features)  # the encoder sees the whole clip, S2M only its beginning
+        rows = max(1, round(embeddings.shape[1] * len(kept) / len(native)))
+        condition = model.s2mel.length_regulator(embeddings[:, :rows], mel.shape[1])[0]
+        return mel, condition
+
+    def _find(self, kind: type[Conditioning], sha256: str) -> Conditioning | None:
+        key = self._key(kind, sha256)
+        with self._lock:
+            held = self._memory.get(key)
+            if held is not None:
+                self._memory.move_to_end(key)
+        if isinstance(held, kind):
+            return held
+        stored = _read(self._path(key))
+        if stored is None or set(stored) != {field.name for field in fields(kind)}:
+            return None
+        found = kind(**stored)
+        self._remember(key, found)
+        return found
+
+    def _keep(self, made: Conditioning, sha256: str) -> Conditioning:
+        key = self._key(type(made), sha256)
+        # Copies: nothing cached shares memory with a larger tensor or remembers how it was computed.
+        tensors = {field.name: getattr(made, field.name).detach().clone().contiguous() for field in fields(made)}
+        kept = type(made)(**tensors)
+        _write(self._path(key), tensors)
+        self._remember(key, kept)
+        return kept
+
+    def _remember(self, key: str, value: VoiceConditioning | EmotionConditioning) -> None:
+        with self._lock:
+            self._memory[key] = value
+            self._memory.move_to_end(key)
+            while len(self._memory) > self._capacity:
+                self._memory.popitem(last=False)
+
+    def _key(self, kind: type[Conditioning], sha256: str) -> str:
+        text = f"{_FORMAT}:{kind.kind}:{sha256}:{self._model.fingerprint}"
+        return f"{kind.kind}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.safetensors"
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """A kept file's tensors; None where there is no file, or where it is damaged and must be made again."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {key: file.get_tensor(key).clone() for key in file.keys()}
+            checksum = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return stored if checksum == _checksum(stored) else None
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write beside the target, then rename: no reader ever meets half a file."""
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=".safetensors", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file(dict(tensors), name, metadata={"sha256": _checksum(tensors)})
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        value = tensors[key]
+        digest.update(f"{key}:{value.dtype}:{tuple(value.shape)};".encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,152 @@
+"""The batch of live token sequences: they join and leave between steps, each in its own cache slot.
+
+One beam, contiguous positions: the state that draws a token is already the latent that S2M wants, and no second pass
+over the tokens is needed (design.md 4.1; spec 3.6). What a sequence says depends on its own prefix, seed and segment,
+never on who else is in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..errors import GenerationFailed
+from ..model.gpt import decode, prefill
+from ..model.t2s import T2S
+from ..requests import Sampling
+from .sampling import Draws, sample
+
+__all__ = ["Sequence", "SequenceSpec", "TokenBatch", "prefix_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSpec:
+    """How one segment's tokens are drawn. `exact_tokens`: that many and no stop before; None: until the stop token."""
+
+    seed: int
+    segment: int
+    sampling: Sampling
+    exact_tokens: int | None
+    min_tokens: int
+    max_tokens: int
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """The tokens of one segment so far, and the latent [M] that drew each."""
+
+    spec: SequenceSpec
+    slot: int
+    length: int
+    """Positions in the cache."""
+    codes: list[int] = field(default_factory=list)
+    latents: list[Tensor] = field(default_factory=list)
+    finished: bool = False
+    hit_limit: bool = False
+    """Free speech that did not stop by itself."""
+    error: Exception | None = None
+    """Set when this row failed; it takes no further steps."""
+
+    @property
+    def live(self) -> bool:
+        return not self.finished and self.error is None
+
+
+def prefix_rows(t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int]) -> Tensor:
+    """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3)."""
+    number = torch.tensor([tokens or 0], dtype=torch.int64)
+    conditioning = t2s.conditioning_rows(latents[None], emotion[None], number)[0]
+    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64))[0]
+    return torch.cat((conditioning, text, t2s.start_row()))
+
+
+class TokenBatch:
+    """Cache slots and the two steps that fill them. Used by one thread."""
+
+    def __init__(self, t2s: T2S, slots: int, capacity: int) -> None:
+        """`capacity`: positions of one slot, prefix and tokens together."""
+        self._t2s = t2s
+        self._cache = t2s.allocate_cache(slots, capacity)
+        self._free = list(range(slots))
+        self._stop = t2s.config.stop_mel_token
+        self._start = t2s.config.start_mel_token
+
+    @property
+    def free_slots(self) -> int:
+        return len(self._free)
+
+    def start(self, prefix: Tensor, spec: SequenceSpec) -> Sequence:
+        """Run a prefix [S,M] and draw the first token. Needs a free slot; keeps none when it fails.
+
+        Raises GenerationFailed, or what the network raises.
+        """
+        slot = self._free.pop(0)
+        sequence = Sequence(spec, slot, len(prefix))
+        try:
+            hidden = prefill(self._t2s.gpt, prefix, self._cache, slot)[-1:]
+            latent = self._t2s.latent(hidden)
+            self._draw(sequence, latent[0], self._t2s.mel_head(latent)[0])
+        except BaseException:
+            self._free.insert(0, slot)
+            raise
+        return sequence
+
+    def step(self, sequences: Rows[Sequence]) -> None:
+        """One more token for every live sequence; a row that fails gets its `error`, the others go on."""
+        rows = sorted((s for s in sequences if s.live), key=lambda s: s.slot)
+        if not rows:
+            return
+        try:
+            self._step(rows)
+        except Exception as error:
+            if len(rows) == 1:
+                rows[0].error = error
+                return
+            # A batch does not say who broke it: alone, each row fails or goes on by itself. Nothing was drawn yet,
+            # and writing a cache position twice does no harm.
+            for row in rows:
+                self.step([row])
+
+    def release(self, sequence: Sequence) -> None:
+        """Give its slot back. A sequence is released once."""
+        self._free.append(sequence.slot)
+        self._free.sort()
+
+    def _step(self, rows: list[Sequence]) -> None:
+        codes = torch.tensor([row.codes[-1] for row in rows])
+        positions = torch.tensor([len(row.codes) for row in rows])  # the start token has position 0
+        slots = torch.tensor([row.slot for row in rows])
+        lengths = torch.tensor([row.length for row in rows])
+        x = self._t2s.step_rows(codes, positions)
+        latents = self._t2s.latent(decode(self._t2s.gpt, x, self._cache, slots, lengths))  # [B,M]
+        logits = self._t2s.mel_head(latents)
+        for row, latent, row_logits in zip(rows, latents, logits, strict=True):
+            row.length += 1
+            try:
+                self._draw(row, latent, row_logits)
+            except Exception as error:
+                row.error = error
+
+    def _draw(self, sequence: Sequence, latent: Tensor, logits: Tensor) -> None:
+        spec, count = sequence.spec, len(sequence.codes)
+        early = spec.exact_tokens is not None or count < spec.min_tokens
+        token = sample(
+            logits.float().numpy(),
+            spec.sampling,
+            Draws(spec.seed, spec.segment).uniform(count),
+            spoken=set(sequence.codes),
+            banned=(self._start, self._stop) if early else (self._start,),
+        )
+        if token == self._stop:
+            sequence.finished = True
+            return
+        if not bool(torch.isfinite(latent).all()):
+            raise GenerationFailed("a latent is not finite", reason="NOT_FINITE")
+        sequence.codes.append(token)
+        sequence.latents.append(latent.clone())
+        if len(sequence.codes) >= spec.max_tokens:
+            sequence.finished = True
+            sequence.hit_limit = spec.exact_tokens is None

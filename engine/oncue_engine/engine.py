@@ -1,0 +1,333 @@
+"""The door: load a model once, prepare prompts, run many utterances at once. The server uses nothing else.
+
+All checks of a request are made here, in the caller's thread, before any work begins; the networks run on the
+engine's own thread (scheduler.py), and events come from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import threading
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from .checkpoints.loaded import LoadedModel, load_model
+from .conditioning import Conditioner
+from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
+from .decoding.sampling import check_sampling
+from .errors import InvalidRequest, Unsupported
+from .frontend.audio import MAX_SECONDS, MIN_SECONDS, ReferenceQuality, Waveform, decode_reference, quality
+from .frontend.text import TextSegment
+from .requests import (
+    EMOTION_NAMES,
+    EmotionWeights,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    Pacing,
+    PacingMode,
+    Reference,
+    SegmentPlan,
+    TargetSamples,
+    TargetTokens,
+    UtterancePlan,
+    UtteranceRequest,
+)
+from .scheduler import Scheduler
+from .stage_clock import StageTime
+from .utterance import Script, Utterance, UtteranceHandle
+
+__all__ = ["Engine", "UtteranceHandle"]
+
+_logger = logging.getLogger(__name__)
+
+_DEFAULT_THREADS = 2
+"""The networks are small: more threads wait for each other."""
+_SLOTS = 16
+_MAX_LIVE = 64
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 48_000
+_MAX_EMOTION_WEIGHT = 1.2
+_WARM_UP_TOKENS = 40
+
+
+class Engine:
+    """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
+
+    def __init__(self, model: LoadedModel, name: str, data_dir: Path, threads: int) -> None:
+        """Use `Engine.load`."""
+        self._model = model
+        self._conditioner = Conditioner(model, data_dir / "conditioning")
+        self._scheduler = Scheduler(model, self._conditioner, slots=_SLOTS, max_live=_MAX_LIVE, threads=threads)
+        speech = model.config.speech
+        self._geometry = Geometry(
+            native_rate_hz=speech.sample_rate_hz,
+            hop_samples=model.config.mel.hop_length,
+            frames_per_token=speech.frames_per_token,
+            pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
+            max_segment_tokens=speech.max_segment_tokens,
+        )
+        self._info = _describe(model, name)
+
+    @classmethod
+    def load(cls, model: str | Path, data_dir: Path, *, threads: int | None = None) -> Engine:
+        """Load `nano` (the embedded model) or a model folder, start the engine's thread, and warm it up.
+
+        `data_dir` keeps prepared prompts; `threads` is how many the networks use (default 2). CheckpointError for
+        files that are missing, misshapen or corrupt.
+        """
+        folder = Path(str(resources.files("oncue_engine"))) / "embedded" if model == "nano" else Path(model)
+        loaded = load_model(folder)
+        name = "nano" if model == "nano" else folder.name
+        engine = cls(loaded, name, data_dir, threads or _DEFAULT_THREADS)
+        engine._scheduler.start()
+        try:
+            engine._warm_up()
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    @property
+    def prompt_encodes(self) -> int:
+        """Passes of the semantic encoder over prompts since the start."""
+        return self._conditioner.prompt_encodes
+
+    @property
+    def live_utterances(self) -> int:
+        return self._scheduler.live
+
+    def stage_times(self) -> dict[str, StageTime]:
+        """Calls and seconds of each stage since the start, warm-up included."""
+        return self._scheduler.clock.read()
+
+    def close(self) -> None:
+        """End everything that is live (Failed, ENGINE_CLOSED) and the engine's thread."""
+        self._scheduler.stop()
+
+    def plan(self, request: UtteranceRequest) -> UtterancePlan:
+        """How the text will be read and how long it can be; checks all of the request but the clips.
+
+        Raises InvalidRequest, LengthInfeasible or Unsupported.
+        """
+        segments, limits, _ = self._check(request)
+        return UtterancePlan(
+            segments=tuple(
+                SegmentPlan(segment.text, segment.char_begin, segment.char_end, len(segment.pieces), natural)
+                for segment, natural in zip(segments, self._natural(segments), strict=True)
+            ),
+            natural_samples=limits.natural_samples,
+            min_samples=limits.min_samples,
+            max_samples=limits.max_samples,
+            natural_tokens=limits.natural_tokens,
+            min_tokens=limits.min_tokens,
+            max_tokens=limits.max_tokens,
+            comfortable_min_samples=limits.comfortable_min_samples,
+            comfortable_max_samples=limits.comfortable_max_samples,
+        )
+
+    def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:
+        """Check the request, then begin: Started, AudioChunk..., and Finished or Failed come from the engine's thread.
+
+        `on_event` must return quickly: nothing else is generated meanwhile. If it raises, its utterance ends. Raises
+        InvalidRequest (ReferenceRejected and LengthInfeasible too), Unsupported, or Overloaded.
+        """
+        segments, _, lengths = self._check(request)
+        emotion = request.emotion
+        script = Script(
+            request=request,
+            text_ids=tuple(tuple(piece.id for piece in segment.pieces) for segment in segments),
+            lengths=lengths,
+            total_samples=request.length.samples if isinstance(request.length, TargetSamples) else None,
+            # Clips that must be encoded are read here, so that a bad one is refused at once.
+            voice_clip=self._clip(request.voice)
+            if self._conditioner.find_voice(request.voice.sha256) is None
+            else None,
+            emotion_clip=self._clip(emotion)
+            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
+            else None,
+        )
+        return self._submit(Utterance(script, self._model.config, self._model.vocoder.context_frames, on_event))
+
+    def prepare_voice(self, reference: Reference) -> int:
+        """Make what this voice needs, if it is not kept already. Blocks; returns encoder passes (0: it was kept).
+
+        Raises ReferenceRejected.
+        """
+        if self._conditioner.find_voice(reference.sha256) is not None:
+            return 0
+        clip = self._clip(reference)
+        return self._count_encodes(lambda: self._conditioner.voice(reference, clip))
+
+    def prepare_emotion(self, reference: Reference) -> int:
+        """Make what this emotion needs, if it is not kept already. Blocks; returns encoder passes (0: it was kept).
+
+        Raises ReferenceRejected.
+        """
+        if self._conditioner.find_emotion(reference.sha256) is not None:
+            return 0
+        clip = self._clip(reference)
+        return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
+
+    def inspect_reference(self, path: Path) -> ReferenceQuality:
+        """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
+        return quality(decode_reference(path))
+
+    # Checks
+
+    def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
+        _check_settings(request)
+        self._check_emotion(request)
+        limit = self._model.config.speech.max_text_chars
+        if len(request.text) > limit:
+            raise InvalidRequest(
+                f"the text has {len(request.text)} characters, at most {limit} are spoken at once",
+                reason="TEXT_TOO_LONG",
+                field="text",
+                metadata={"max_chars": str(limit)},
+            )
+        segments = self._model.text.segments(request.text)
+        natural = self._natural(segments)
+        limits = length_range(natural, self._geometry, request.sample_rate_hz)
+        lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)
+        return segments, limits, lengths
+
+    def _natural(self, segments: list[TextSegment]) -> list[int]:
+        most = self._geometry.max_segment_tokens
+        return [min(most, self._model.pace.natural_tokens([p.id for p in segment.pieces])) for segment in segments]
+
+    def _check_emotion(self, request: UtteranceRequest) -> None:
+        if not 0.0 <= request.emotion_strength <= 1.0:
+            raise InvalidRequest(
+                f"emotion strength {request.emotion_strength} is outside 0 to 1",
+                reason="EMOTION_STRENGTH_OUT_OF_RANGE",
+                field="emotion.strength",
+                metadata={"min": "0", "max": "1"},
+            )
+        if not isinstance(request.emotion, EmotionWeights):
+            return
+        weights = request.emotion.weights
+        if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
+            raise InvalidRequest(
+                f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
+                reason="EMOTION_VECTOR_INVALID",
+                field="emotion.weights",
+                metadata={"min": "0", "max": str(_MAX_EMOTION_WEIGHT), "names": ",".join(EMOTION_NAMES)},
+            )
+        if self._model.emotion_bank is None:
+            raise Unsupported(
+                "this model has no emotion bank: an emotion can be given as a clip",
+                reason="EMOTION_WEIGHTS_UNSUPPORTED",
+                field="emotion.weights",
+                metadata={"supported_names": ",".join(self.info.emotions), "supported_sources": "audio"},
+            )
+
+    # Work
+
+    def _submit(self, utterance: Utterance) -> UtteranceHandle:
+        self._scheduler.submit(utterance)
+        return UtteranceHandle(utterance, self._scheduler.wake)
+
+    def _clip(self, reference: Reference) -> Waveform:
+        return decode_reference(reference.path)
+
+    def _count_encodes(self, work: Callable[[], object]) -> int:
+        def counted() -> int:
+            before = self._conditioner.prompt_encodes
+            work()
+            return self._conditioner.prompt_encodes - before
+
+        passes: int = self._scheduler.call(counted).result()
+        return passes
+
+    def _warm_up(self) -> None:
+        """Speak once through every network, so that the first listener is not slower than the tenth."""
+        generator = torch.Generator().manual_seed(0)
+        rate_hz = self._model.config.speech.sample_rate_hz
+        clip = Waveform(0.1 * torch.randn(2 * rate_hz, generator=generator), rate_hz)
+        voice = self._scheduler.call(lambda: self._conditioner.encode_voice(clip)).result()
+        tokens = min(_WARM_UP_TOKENS, self._geometry.max_segment_tokens)
+        request = UtteranceRequest(
+            text="",
+            voice=Reference(Path(), hashlib.sha256().hexdigest()),
+            sample_rate_hz=rate_hz,
+            length=TargetTokens(tokens),
+            pacing=Pacing(PacingMode.UNPACED),
+        )
+        lengths = allot(request.length, request.length_policy, [tokens], self._geometry, rate_hz)
+        script = Script(request, ((self._model.config.t2s.stop_text_token + 1,) * 8,), lengths, None, None, None)
+        done = threading.Event()
+        outcome: list[Event] = []
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, Finished | Failed):
+                outcome.append(event)
+                done.set()
+
+        utterance = Utterance(script, self._model.config, self._model.vocoder.context_frames, on_event)
+        utterance.voice, utterance.emotion = voice, voice.own_emotion
+        self._submit(utterance)
+        done.wait()
+        if isinstance(outcome[0], Failed):
+            raise outcome[0].error
+        self._conditioner.reset_prompt_encodes()
+
+
+def _check_settings(request: UtteranceRequest) -> None:
+    """All that needs no model."""
+    if not _LOWEST_RATE_HZ <= request.sample_rate_hz <= _HIGHEST_RATE_HZ:
+        raise InvalidRequest(
+            f"{request.sample_rate_hz} Hz is outside {_LOWEST_RATE_HZ} to {_HIGHEST_RATE_HZ} Hz",
+            reason="SAMPLE_RATE_UNSUPPORTED",
+            field="format.sample_rate_hz",
+            metadata={"min_hz": str(_LOWEST_RATE_HZ), "max_hz": str(_HIGHEST_RATE_HZ)},
+        )
+    check_sampling(request.sampling)
+    lead = request.pacing.max_lead_samples
+    numbers = (
+        ("seed", "SEED_OUT_OF_RANGE", request.seed, 0, 2**64 - 1),
+        ("start_sample", "START_SAMPLE_OUT_OF_RANGE", request.start_sample, 0, 2**63 - 1),
+        ("pacing.max_lead_samples", "MAX_LEAD_OUT_OF_RANGE", 1 if lead is None else lead, 1, 2**63 - 1),
+    )
+    for field, reason, value, low, high in numbers:
+        if not low <= value <= high:
+            raise InvalidRequest(
+                f"{field} is {value}, outside {low} to {high}",
+                reason=reason,
+                field=field,
+                metadata={"min": str(low), "max": str(high)},
+            )
+
+
+def _describe(model: LoadedModel, name: str) -> EngineInfo:
+    config = model.config
+    return EngineInfo(
+        model=name,
+        fingerprint=model.fingerprint,
+        version=importlib.metadata.version("oncue"),
+        languages=config.speech.languages,
+        emotions=() if model.emotion_bank is None else EMOTION_NAMES,
+        emotion_from_words=False,
+        native_rate_hz=config.speech.sample_rate_hz,
+        token_rate_hz=config.speech.token_rate_hz,
+        duration_control="trained" if config.t2s.duration_row == "tied" else "constructed",
+        max_text_chars=config.speech.max_text_chars,
+        max_tokens_per_segment=config.speech.max_segment_tokens,
+        max_reference_s=MAX_SECONDS,
+        min_reference_s=MIN_SECONDS,
+        limits={
+            "min_sample_rate_hz": _LOWEST_RATE_HZ,
+            "max_sample_rate_hz": _HIGHEST_RATE_HZ,
+            "max_live_utterances": _MAX_LIVE,
+            "max_pieces_per_segment": config.speech.max_segment_pieces,
+        },
+    )

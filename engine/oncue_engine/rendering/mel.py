@@ -1,0 +1,145 @@
+"""S2M by chunks: semantic rows -> mel frames that fit the ones already emitted.
+
+Each flow call sees
+
+    [ voice prompt | last emitted frames of the segment | new frames | look-ahead frames ]
+      fixed          fixed                                kept         thrown away
+
+so the new frames continue what the listener already has, and know what comes next (design.md 4.2). Noise belongs to a
+frame of a segment (`noise.py`): the look-ahead frames start from the same noise again when their own chunk comes.
+
+The length regulator normalises over the whole time axis of a call (spec 6.2), so a chunk on its own would get other
+statistics than its neighbours, and its first and last frames would miss their neighbours in the convolutions. Here it
+runs over the segment so far, look-ahead included (the last few seconds of it, in a long segment), for context, new and
+look-ahead frames in ONE call: inside a flow call every frame is normalised by the same numbers. Between two calls the
+statistics drift a little, as more of the segment is known; the drift is not heard as a step, because the
+context frames are conditioned under the new statistics too, while their mel stays as emitted. Which token a frame is
+spoken from is fixed by the segment's FrameMap and never depends on the cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..errors import GenerationFailed
+from ..model.flow import FlowSchedule, solve
+from ..model.s2mel import S2Mel
+from ..timing.frame_map import FrameMap
+from .chunks import Chunk
+from .noise import frame_noise
+
+__all__ = ["FlowJob", "SegmentMel", "VoicePrompt", "render_mel"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoicePrompt:
+    """What S2M knows of the voice: mel [80,P], condition [P,C], style [S]."""
+
+    mel: Tensor
+    condition: Tensor
+    style: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlowJob:
+    """One flow call: F frames, of which the first P are fixed, and the next `keep` are wanted."""
+
+    noise: Tensor
+    """[80,F]"""
+    prompt_mel: Tensor
+    """[80,P]"""
+    mu: Tensor
+    """[F,C]"""
+    style: Tensor
+    """[S]"""
+    keep: int
+
+
+def render_mel(s2mel: S2Mel, jobs: Sequence[FlowJob], schedule: FlowSchedule, guidance: float) -> list[Tensor]:
+    """The kept mel frames [80,keep] of every job, each rendered as if alone."""
+    mels = []
+    for job in jobs:
+        mel = solve(
+            s2mel.estimator,
+            job.noise[None],
+            job.prompt_mel[None],
+            job.mu[None],
+            job.style[None],
+            schedule.steps,
+            guidance,
+            schedule=schedule,
+        )[0]
+        fixed = job.prompt_mel.shape[1]
+        mels.append(mel[:, fixed : fixed + job.keep])
+    return mels
+
+
+@dataclass(slots=True)
+class SegmentMel:
+    """The mel of one segment as it grows."""
+
+    frame_map: FrameMap
+    prompt: VoicePrompt
+    seed: int
+    segment: int
+    context_frames: int
+    window_frames: int
+    rows: list[Tensor] = field(default_factory=list)
+    """Semantic rows [n,D] of the tokens so far."""
+    mel: Tensor = field(init=False)
+    """[80, emitted frames]"""
+
+    def __post_init__(self) -> None:
+        self.mel = self.prompt.mel[:, :0]
+
+    @property
+    def num_rows(self) -> int:
+        return sum(len(rows) for rows in self.rows)
+
+    def extend(self, rows: Tensor) -> None:
+        """Semantic rows [n,D] of further tokens."""
+        self.rows.append(rows)
+
+    def job(self, chunk: Chunk, s2mel: S2Mel) -> FlowJob | None:
+        """The flow call of a chunk; None where the chunk ends before it fills a frame."""
+        emitted = self.mel.shape[1]
+        if chunk.last:
+            end = seen = self.frame_map.total_frames(chunk.end)
+        else:
+            end, seen = self.frame_map.first_frame(chunk.end), self.frame_map.first_frame(chunk.seen)
+        if end <= emitted:
+            return None
+        context = min(self.context_frames, emitted)
+        mu = self._mu(emitted - context, seen, s2mel)
+        bins = self.mel.shape[0]
+        fixed = self.prompt.mel.shape[1] + context
+        noise = torch.zeros(bins, fixed + seen - emitted)
+        noise[:, fixed:] = frame_noise(self.seed, self.segment, emitted, seen - emitted, bins)
+        return FlowJob(
+            noise=noise,
+            prompt_mel=torch.cat((self.prompt.mel, self.mel[:, emitted - context :]), dim=1),
+            mu=torch.cat((self.prompt.condition, mu)),
+            style=self.prompt.style,
+            keep=end - emitted,
+        )
+
+    def accept(self, mel: Tensor) -> None:
+        """Take rendered frames [80,n]; they are fixed from now on. GenerationFailed NOT_FINITE."""
+        if not bool(torch.isfinite(mel).all()):
+            raise GenerationFailed("the mel is not finite", reason="NOT_FINITE")
+        self.mel = torch.cat((self.mel, mel), dim=1)
+
+    def _mu(self, first: int, end: int, s2mel: S2Mel) -> Tensor:
+        """Regulated rows of frames [first, end): [end - first, C]."""
+        begin = max(0, min(first, end - self.window_frames))
+        if len(self.rows) > 1:
+            self.rows = [torch.cat(self.rows)]
+        tokens = torch.tensor([self.frame_map.token_of(frame) for frame in range(begin, end)])
+        # Rows are repeated here, so that the regulator's own interpolation has nothing left to do.
+        spread = self.rows[0][tokens]  # [end - begin, D]
+        mu: Tensor = s2mel.length_regulator(spread[None], end - begin)[0]
+        return mu[first - begin :]

@@ -1,0 +1,81 @@
+"""Mel -> samples: the vocoder with its real context on both sides, exact cuts, and the output rate.
+
+A sample is settled once every mel frame that it depends on is there (`BigVGAN.context_frames`): only settled samples
+leave, so what is streamed equals one vocoder call over the whole segment, and nothing is cross-faded (design.md 4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..model.bigvgan import BigVGAN
+
+__all__ = ["SegmentWave", "VocoderJob", "ease_out", "render_wave"]
+
+Samples = npt.NDArray[np.float32]
+
+_QUIET = 2e-3
+"""A last sample below this (-54 dB) ends without a click."""
+_FADE_S = 0.004
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VocoderJob:
+    """mel [80,n] with context; samples [first, first + count) of the result are wanted."""
+
+    mel: Tensor
+    first: int
+    count: int
+
+
+def render_wave(vocoder: BigVGAN, jobs: Sequence[VocoderJob]) -> list[Samples]:
+    """The wanted samples of every job, float32 in [-1, 1]."""
+    waves = []
+    for job in jobs:
+        wave = vocoder(job.mel[None])[0, 0]
+        waves.append(wave[job.first : job.first + job.count].numpy().copy())
+    return waves
+
+
+@dataclass(slots=True)
+class SegmentWave:
+    """The samples of one segment as its mel grows. Frames are counted from the segment's start."""
+
+    hop_samples: int
+    left_frames: int
+    right_frames: int
+    done_frames: int = 0
+
+    def job(self, mel: Tensor, last: bool) -> VocoderJob | None:
+        """Render what `mel` [80, frames so far] settles; `last`: the segment ends here. None where nothing is new."""
+        frames = mel.shape[1]
+        settled = frames if last else frames - self.right_frames
+        if settled <= self.done_frames:
+            return None
+        begin = max(0, self.done_frames - self.left_frames)
+        job = VocoderJob(
+            # Beyond the wanted samples only what they depend on: with less right context than the
+            # vocoder's reach, frames that came early must not change what a later cut would give.
+            mel=mel[:, begin : min(frames, settled + self.right_frames)],
+            first=(self.done_frames - begin) * self.hop_samples,
+            count=(settled - self.done_frames) * self.hop_samples,
+        )
+        self.done_frames = settled
+        return job
+
+
+def ease_out(samples: Samples, rate_hz: int, hop_samples: int) -> Samples:
+    """End without a click: where the last sample is loud, the last 4 ms (at most one frame) fade to zero."""
+    length = min(len(samples), hop_samples, round(_FADE_S * rate_hz))
+    if length == 0 or abs(float(samples[-1])) < _QUIET:
+        return samples
+    faded = samples.copy()
+    ramp = 0.5 + 0.5 * torch.cos(torch.linspace(0.0, torch.pi, length + 1)[1:])
+    faded[-length:] *= ramp.numpy()
+    return faded

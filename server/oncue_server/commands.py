@@ -24,9 +24,13 @@ models = typer.Typer(help="The models this machine has.", no_args_is_help=True)
 
 
 def serve(
-    model: Annotated[str, typer.Option(help="`nano`, the model inside the package, or a folder.")] = "nano",
+    model: Annotated[
+        str, typer.Option(envvar="ONCUE_MODEL", help="`nano`, the model inside the package, or a folder.")
+    ] = "nano",
     address: Annotated[str, typer.Option(help="HOST:PORT or unix:PATH; port 0 takes a free one.")] = "127.0.0.1:50051",
-    data: Annotated[Path | None, typer.Option(help="Folder for voices, emotions and prepared prompts.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the networks.")] = None,
     requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,

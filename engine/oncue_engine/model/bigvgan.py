@@ -129,7 +129,7 @@ class AntiAliasedSnake(nn.Module):
             given = state_dict.pop(prefix + name, None)
             if given is None:
                 continue
-            tolerance = 4 * torch.finfo(given.dtype).eps
+            tolerance = 4 * max(torch.finfo(given.dtype).eps, torch.finfo(torch.float32).eps)
             ours = kaiser_sinc_filter().to(given.device)
             if given.numel() != _TAPS or (given.float().flatten() - ours).abs().max() > tolerance:
                 raise CheckpointError(f"{prefix}{name} is not the 12-tap filter this vocoder is built on")

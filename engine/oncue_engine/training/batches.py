@@ -25,7 +25,8 @@ def endless_batches(
     """Batches whose item count times longest length stays within `budget`, epoch after epoch.
 
     Items are sorted by length with jitter, cut into batches, and the batches shuffled. `first_step` skips what a
-    resumed run has seen.
+    resumed run has seen. Batches of eight and more are cut to a multiple of four: shapes that recur spare the matrix
+    library from compiling a kernel for each new one.
     """
     step, epoch = 0, 0
     while True:
@@ -42,15 +43,19 @@ def endless_batches(
         rng.shuffle(batches)
         for batch in batches:
             if step >= first_step:
-                yield [items[i] for i in batch]
+                count = len(batch) if len(batch) < 8 else len(batch) // 4 * 4
+                yield [items[i] for i in batch[:count]]
             step += 1
         epoch += 1
 
 
-def pad_rows(rows: Sequence[np.ndarray], value: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Stack rows [n_i, ...] into [B, max n, ...] padded with `value`; returns it (float32 or int64) and lengths [B]."""
+def pad_rows(rows: Sequence[np.ndarray], value: float = 0.0, multiple: int = 1) -> tuple[Tensor, Tensor]:
+    """Stack rows [n_i, ...] into [B, n, ...] padded with `value`; returns it (float32 or int64) and lengths [B].
+
+    n is the longest row's length, rounded up to `multiple`.
+    """
     lengths = torch.tensor([len(row) for row in rows])
-    longest = int(lengths.max())
+    longest = -(-int(lengths.max()) // multiple) * multiple
     kind = torch.float32 if np.issubdtype(rows[0].dtype, np.floating) else torch.int64
     out = torch.full((len(rows), longest, *rows[0].shape[1:]), value, dtype=kind)
     for i, row in enumerate(rows):

@@ -78,11 +78,11 @@ class PromptPicker:
             same = rng.random() < settings.same_clip_emotion
             source = item if same else rng.choice(self.by_emotion[item.emotion])
             emotions.append(self.crop(source, settings.max_prompt_frames, rng))
-        text, text_lengths = pad_rows([np.array(i.text, dtype=np.int64) for i in items], stop)
-        codes, code_lengths = pad_rows([i.codes.astype(np.int64) for i in items])
-        spoken, _ = pad_rows([i.spoken.astype(np.int64) for i in items])
-        speaker_prompt, speaker_lengths = pad_rows(speakers)
-        emotion_prompt, emotion_lengths = pad_rows(emotions)
+        text, text_lengths = pad_rows([np.array(i.text, dtype=np.int64) for i in items], stop, 8)
+        codes, code_lengths = pad_rows([i.codes.astype(np.int64) for i in items], 0, 16)
+        spoken, _ = pad_rows([i.spoken.astype(np.int64) for i in items], 0, 16)
+        speaker_prompt, speaker_lengths = pad_rows(speakers, 0.0, settings.max_prompt_frames)
+        emotion_prompt, emotion_lengths = pad_rows(emotions, 0.0, settings.max_prompt_frames)
         return T2SBatch(
             text, text_lengths, codes, code_lengths, spoken,
             speaker_prompt, speaker_lengths, emotion_prompt, emotion_lengths,
@@ -146,7 +146,8 @@ def train_t2s(
     stop = config.stop_mel_token
 
     def length(item: TokenItem) -> int:
-        return len(item.codes) + len(item.text) + config.conditioning_latents + 5
+        # as padded in a batch: codes to 16, text to 8
+        return -(-len(item.codes) // 16) * 16 + -(-len(item.text) // 8) * 8 + config.conditioning_latents + 4
 
     def batches(first_step: int) -> Iterator[list[TokenItem]]:
         return endless_batches(items, length, settings.budget, seed=4, first_step=first_step)

@@ -24,5 +24,15 @@ def main() -> None:
     app.add_typer(emotions.app, name="emotions")
     app.command("info")(inspection.info)
     app.command("plan")(inspection.plan)
-    plugins.register(app, sys.argv[1:])
-    app(prog_name="oncue")
+    try:
+        plugins.register(app, sys.argv[1:])
+        app(prog_name="oncue")
+    except ModuleNotFoundError as error:
+        if plugins.is_ours(error.name or ""):
+            raise
+        print(
+            f"error: this needs the package that brings {error.name!r}, which is not installed; the extras of oncue "
+            "(server, train, eval) bring such packages",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None

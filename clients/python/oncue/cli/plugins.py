@@ -7,12 +7,11 @@ called is imported, so that `oncue say` never waits for the server's imports.
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from collections.abc import Sequence
 
 import typer
 
-__all__ = ["register"]
+__all__ = ["is_ours", "register"]
 
 _GROUP = "oncue.commands"
 
@@ -27,16 +26,13 @@ def register(app: typer.Typer, arguments: Sequence[str]) -> None:
             _add(app, entry)
 
 
+def is_ours(module: str) -> bool:
+    """Whether a module that is missing should have come with the package itself."""
+    return module.partition(".")[0] in {"oncue", "oncue_engine", "oncue_server"}
+
+
 def _add(app: typer.Typer, entry: importlib.metadata.EntryPoint) -> None:
-    try:
-        command = entry.load()
-    except ModuleNotFoundError as error:
-        print(
-            f"error: `oncue {entry.name}` needs {error.name!r}, which is not installed; the extras of the package "
-            "`oncue` (server, train, eval) bring such parts",
-            file=sys.stderr,
-        )
-        raise SystemExit(1) from error
+    command = entry.load()
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=entry.name)
     else:

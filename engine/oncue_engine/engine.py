@@ -187,14 +187,6 @@ class Engine:
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         _check_settings(request)
         self._check_emotion(request)
-        limit = self._model.config.speech.max_text_chars
-        if len(request.text) > limit:
-            raise InvalidRequest(
-                f"the text has {len(request.text)} characters, at most {limit} are spoken at once",
-                reason="TEXT_TOO_LONG",
-                field="text",
-                metadata={"max_chars": str(limit)},
-            )
         segments = self._model.text.segments(request.text)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)

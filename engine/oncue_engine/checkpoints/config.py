@@ -3,7 +3,7 @@
 gpt, semantic_codec, s2mel       as in the public file (spec 0.1)
 vocoder                          the vocoder's own config.json (public file: only its name), or its fields in place
 style_encoder, semantic_encoder  sizes of CAMPPlus and of the w2v-BERT; left out, the public ones
-oncue                            what the public file takes for granted: rates, limits, tokenizer; else the public values
+oncue                            what the public file takes for granted: rates, limits, tokenizer; else public values
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
-from ..frontend.arpabet import ArpabetTokenizer
-from ..frontend.normalize import EnglishNormaliser, PublicNormaliser
-from ..frontend.pieces import TextTokenizer
+from ..frontend.normalize import PublicNormaliser
+from ..frontend.phones import VOCABULARY
 from ..frontend.sentencepiece_tokenizer import SentencePieceTokenizer
 from ..frontend.text import TextFrontend
 from ..model.bigvgan import BigVGAN
@@ -74,18 +73,18 @@ def load_model(folder: Path) -> LoadedModel:
 
 def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
     speech = config.speech
-    tokenizer: TextTokenizer
     if speech.tokenizer == "arpabet":
-        tokenizer, normaliser = ArpabetTokenizer(), EnglishNormaliser()
+        text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
+        pieces = len(VOCABULARY)
     elif speech.tokenizer == "sentencepiece":
-        tokenizer, normaliser = SentencePieceTokenizer.load(folder / SENTENCEPIECE_FILE), PublicNormaliser()
+        tokenizer = SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
+        pieces = tokenizer.vocabulary_size
+        text = TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars)
     else:
         raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
-    if tokenizer.vocabulary_size > config.t2s.number_text_tokens:
-        raise CheckpointError(
-            f"the tokenizer has {tokenizer.vocabulary_size} pieces, the T2S {config.t2s.number_text_tokens}"
-        )
-    return TextFrontend(tokenizer, normaliser, speech.max_segment_pieces)
+    if pieces > config.t2s.number_text_tokens:
+        raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
+    return text
 
 
 def _emotion_bank(path: Path, config: ModelConfig) -> EmotionBank | None:

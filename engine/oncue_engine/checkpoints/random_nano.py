@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..frontend.arpabet import VOCABULARY
+from ..frontend.phones import VOCABULARY
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec

@@ -103,12 +103,14 @@ def _nearest(length: Tensor, frames: Tensor, num_frames: int) -> Tensor:
 
 def _masked_group_norm(x: Tensor, norm: nn.GroupNorm, valid: Tensor) -> Tensor:
     """Single-group norm over each row's own frames; x [B,C,F] is zero where `valid` [B,1,F] is."""
-    count = valid.sum(dim=(1, 2), keepdim=True) * x.shape[1]
-    mean = x.sum(dim=(1, 2), keepdim=True) / count
-    centred = (x - mean) * valid
+    # Sums over thousands of values: in float32 also where the network runs in half precision.
+    full, inside = x.to(torch.float32), valid.to(torch.float32)
+    count = inside.sum(dim=(1, 2), keepdim=True) * x.shape[1]
+    mean = full.sum(dim=(1, 2), keepdim=True) / count
+    centred = (full - mean) * inside
     variance = centred.square().sum(dim=(1, 2), keepdim=True) / count
     scaled = centred * torch.rsqrt(variance + norm.eps)
-    return (scaled * norm.weight[:, None] + norm.bias[:, None]) * valid
+    return ((scaled * norm.weight[:, None] + norm.bias[:, None]) * inside).to(x.dtype)
 
 
 def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:

@@ -62,7 +62,7 @@ class _AdaptiveNorm(nn.Module):
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """x [B,F,H], modulation [B,2,H] (scale, shift)."""
-        normed = F.rms_norm(x, x.shape[-1:], self.norm.weight, _NORM_EPS)
+        normed = F.rms_norm(x, x.shape[-1:], self.norm.weight.to(x.dtype), _NORM_EPS)
         return modulation[:, 0, None] * normed + modulation[:, 1, None]
 
 

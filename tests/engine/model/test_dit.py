@@ -257,6 +257,16 @@ def test_the_embedded_sizes_can_be_built_and_every_parameter_learns() -> None:
     assert idle == []
 
 
+def test_training_in_mixed_precision_follows_full_precision(dit: DiT) -> None:
+    inputs = (*_inputs(2, 20), torch.tensor([20, 13]))
+    want = dit(*inputs).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = dit(*inputs)
+    got.float().square().mean().backward()
+    assert (got.detach() - want).abs().max() <= 0.1 * want.abs().max()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in dit.parameters() if parameter.grad is not None)
+
+
 def test_feed_forward_width_follows_the_public_rule() -> None:
     assert [feed_forward_width(dim) for dim in (512, 192, 56)] == [1536, 512, 256]
 

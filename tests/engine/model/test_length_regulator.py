@@ -87,6 +87,15 @@ def test_ragged_rows_equal_single_rows(regulator: LengthRegulator) -> None:
         assert not together[row, count:].any()
 
 
+@torch.no_grad()
+def test_ragged_rows_in_half_precision_follow_full_precision(regulator: LengthRegulator) -> None:
+    x, lengths, frames = torch.randn(2, 331, 6), torch.tensor([331, 200]), torch.tensor([569, 343])
+    want = regulator(x, 569, lengths=lengths, frames=frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = regulator(x, 569, lengths=lengths, frames=frames)
+    assert (got - want).abs().max() <= 0.03 * want.abs().max()
+
+
 def test_ragged_rows_need_both_lengths(regulator: LengthRegulator) -> None:
     with pytest.raises(ValueError, match="together"):
         regulator(torch.randn(2, 5, 6), 8, lengths=torch.tensor([5, 4]))

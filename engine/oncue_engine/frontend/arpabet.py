@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from oncue_engine.frontend.phones import MARKS, PHONES, VOCABULARY, phone_id
+from oncue_engine.frontend.phones import MARKS, PHONES, UNKNOWN_ID, VOCABULARY, phone_id
 from oncue_engine.frontend.pieces import Piece
 from oncue_engine.frontend.pronounce import Pronouncer
 
@@ -29,6 +29,10 @@ class ArpabetTokenizer:
     @property
     def vocabulary_size(self) -> int:
         return len(VOCABULARY)
+
+    @property
+    def unknown_id(self) -> int:
+        return UNKNOWN_ID
 
     def encode(self, text: str) -> list[Piece]:
         """Each phone of a word carries the whole word's range; empty when there is nothing to pronounce."""

@@ -28,6 +28,7 @@ _STEP = 0.125
 _BOW_ZERO = 128
 _UNSEEN_UNIT = -14.0
 _BEAM = 8
+_MAX_LETTERS = 40
 
 Unit = tuple[str, tuple[str, ...]]
 NGram = tuple[tuple[int, ...], float, float]
@@ -97,7 +98,12 @@ class LettersToSounds:
         return unpack_model(data)
 
     def phones(self, word: str) -> tuple[str, ...]:
-        """Best pronunciation of a lower-case word; characters other than a to z are passed over."""
+        """Best pronunciation of a lower-case word; characters other than a to z are passed over.
+
+        Beyond 40 letters it goes in parts, for time's sake.
+        """
+        if len(word) > _MAX_LETTERS:
+            return self.phones(word[:_MAX_LETTERS]) + self.phones(word[_MAX_LETTERS:])
         # A beam entry: score, history (packed ids), length of the history, phones so far.
         beam: list[tuple[float, int, int, tuple[str, ...]]] = [(0.0, WORD_BEGIN, 1, ())]
         longest = self.order - 1

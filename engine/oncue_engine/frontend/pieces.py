@@ -29,5 +29,9 @@ class TextTokenizer(Protocol):
     def vocabulary_size(self) -> int:
         """Number of ids, start and stop included."""
 
+    @property
+    def unknown_id(self) -> int:
+        """Id of a piece that stands for something the model cannot read."""
+
     def encode(self, text: str) -> list[Piece]:
         """Pieces in order; empty for a text with nothing to pronounce. Ranges refer to `text`."""

@@ -33,14 +33,15 @@ __all__ = ["build_lexicon", "main", "phone_distance", "train_letters"]
 
 Word = tuple[str, tuple[str, ...]]
 
-CORRECTIONS = {"does": "d ah z", "lead": "l iy d", "leads": "l iy d z", "a": "ax", "to": "t ax", "read": "r eh d|r iy d",
+CORRECTIONS = {"does": "d ah z", "lead": "l iy d", "leads": "l iy d z", "a": "ax", "to": "t ax",
+               "read": "r eh d|r iy d",
                "close": "k l ow s|k l ow z", "closes": "k l ow z ih z", "hmm": "hh ah m",
                "psst": "p s t", "brr": "b er", "grr": "g er", "tsk": "t ih s k"}  # fmt: skip
 """Where flite's dictionary, asked for a lone word, is wrong or says it otherwise than in running text."""
 
 ORDER = 6
 MIN_GAIN = 3.0
-"""Nats of training likelihood an n-gram must bring to be kept: 2 makes the file half as large again for 0.3 % of phones."""
+"""Nats of training likelihood an n-gram must bring to be kept; at 2 the file is half as large again."""
 _ALIGN_WORDS = 15_000
 _ALIGN_ROUNDS = 5
 _MIN_UNIT_COUNT = 4
@@ -54,7 +55,7 @@ _HELD_OUT = 4_000
 
 def read_cmudict() -> dict[str, list[tuple[str, ...]]]:
     """Words and their pronunciations in the CMUdict copy of the installed pocketsphinx wheel (no stress, no schwa)."""
-    import pocketsphinx
+    import pocketsphinx  # type: ignore[import-untyped]
 
     path = Path(pocketsphinx.__file__).parent / "model" / "en-us" / "cmudict-en-us.dict"
     listed: dict[str, list[tuple[str, ...]]] = defaultdict(list)
@@ -70,8 +71,10 @@ def _is_plain(word: str) -> bool:
     return re.fullmatch(r"[a-z]+(?:'[a-z]+)*", word) is not None
 
 
-def build_lexicon(cmudict: Mapping[str, list[tuple[str, ...]]], more_words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Packed pronunciations: one, or two when the verb differs. Possessives that follow from their word are left out."""
+def build_lexicon(
+    cmudict: Mapping[str, list[tuple[str, ...]]], more_words: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Packed pronunciations: one, or two when the verb differs. Possessives that follow by rule are left out."""
     flite = FliteLexicon()
     entries: dict[str, tuple[str, ...]] = {}
     words = set(cmudict).union(more_words)

@@ -1,0 +1,211 @@
+"""Text as the public models read it: written forms to words, Chinese and English (spec 2.2).
+
+Numbers, dates and the like go through the `wetext` package (finite-state grammars, no pynini). Where the public
+pipeline, or that package, loses or mangles text, it is mended here:
+
+1. Text that the grammars fail on stays as it was written, in both languages; it is never lost.
+2. Quotes and backslashes that the package hands back escaped are put right.
+3. "2.5.1" keeps its first point ("two point five point one").
+4. More than 26 protected pinyin syllables or names in one text stay apart.
+
+Plain English sentences, letters only and none of the grammars' abbreviations, skip the grammars: the answer is the same
+and long texts cost a hundredth of the time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import SequenceMatcher
+
+from wetext import Normalizer  # type: ignore[import-untyped]
+
+from oncue_engine.frontend.pinyin import PINYIN, correct_pinyin
+from oncue_engine.frontend.tracked_text import TrackedText
+
+__all__ = ["Glossary", "PublicNormaliser", "uses_chinese_rules"]
+
+Glossary = Mapping[str, str | Mapping[str, str]]
+"""Terms to readings: one string, or one per language under `zh` and `en`."""
+
+
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_EMAIL = re.compile(r"[A-Za-z0-9]+@[A-Za-z0-9]+\.[A-Za-z]+")
+_ANNOTATION = re.compile(r"<[^<|>\n]+\|[^|>\n]+>")
+_CONTRACTION = re.compile(r"(what|where|who|which|how|here|there|it|he|she|that|this)'s", re.IGNORECASE)
+_TECHNICAL_TERM = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+")
+_NAME = re.compile("[\u4e00-\u9fff]+(?:[-·—][\u4e00-\u9fff]+){1,2}")
+_DOTTED_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w)")
+_SENTENCE_BREAK = re.compile(r"(?<=[a-z]{4}[.!?])\s+(?=[A-Z])|(?<=[。！？])\s*|\n\s*")
+_PLAIN_ENGLISH = re.compile(r"[A-Z]?[a-z]+(?:['-][a-z]+)*(?:[,?!]?\s[A-Za-z]?[a-z]+(?:['-][a-z]+)*|\sI)*[.,?!]?")
+_ABBREVIATED = re.compile(
+    r"\b(?:[Mm]rs?|[Mm]s|[Dd]r|[Ss]t|[Mm]t|[Ff]t|[JjSs]r|[Pp]rof|[Cc]apt|[Cc]ol|[Gg]en|[Ss]gt|[Ll]t|[Rr]ev|[Hh]on|[Gg]ov|"
+    r"[Ss]en|[Rr]ep|[Pp]res|[Ii]nc|[Ll]td|[Cc]o|[Cc]orp|[Vv]s|[Ee]tc|[Nn]o|[Aa]ve|[Bb]lvd|[Rr]d|[Dd]ept|[Aa]pprox|"
+    r"[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Jj]un|[Jj]ul|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec|[Aa]m|[Pp]m|[Oo]z|[Ll]bs?)\b"
+)
+_WORD = re.compile(r"[A-Za-z0-9]+|[^\sA-Za-z0-9]")
+_ESCAPED = re.compile(r"\\([\"\\])")
+
+_CHARACTER_GROUPS = (
+    ("：；;，、:", ","),
+    ("。", "."),
+    ("！", "!"),
+    ("？", "?"),
+    ("\n", " "),
+    ("·—～~", "-"),
+    ('“”"‘’（）()《》【】[]「」', "'"),
+)
+_CHARACTERS = {character: plain for group, plain in _CHARACTER_GROUPS for character in group}
+_CHARACTER_MAP = re.compile(rf"[{re.escape(''.join(_CHARACTERS))}]|\.\.\.|,,,|……")
+
+
+def uses_chinese_rules(text: str) -> bool:
+    """Which grammars read a text: Chinese for one with Chinese characters, no letters at all, pinyin, or an address."""
+    return bool(
+        _CHINESE.search(text) or not re.search("[A-Za-z]", text) or _EMAIL.fullmatch(text) or PINYIN.search(text)
+    )
+
+
+class PublicNormaliser:
+    """Loads the grammars (half a second) on construction. `normalize` never fails and never loses text."""
+
+    def __init__(self, glossary: Glossary | None = None) -> None:
+        self._english = Normalizer(lang="en", operator="tn")
+        self._chinese = Normalizer(lang="zh", operator="tn", remove_erhua=False, remove_interjections=False)
+        entries = {term.lower(): reading for term, reading in (glossary or {}).items()}
+        longest_first = sorted(entries, key=len, reverse=True)
+        self._glossary = entries
+        self._terms = re.compile("|".join(map(re.escape, longest_first)) or "(?!)", re.IGNORECASE)
+        for warm_up, grammar in (("1 a", self._english), ("1", self._chinese)):
+            grammar.normalize(warm_up)
+
+    def normalize(self, text: str) -> TrackedText:
+        """Spec 2.2 in its order; a text of one character stays as it is (spec 2.1)."""
+        if len(text.strip()) == 1:
+            return TrackedText.of(text)
+        tracked, annotations = _protect(TrackedText.of(text), _ANNOTATION, "annotation")
+        chinese = uses_chinese_rules(tracked.text)
+        tracked = tracked.sub(_CONTRACTION, lambda match: f"{match[1]} is")
+        tracked = tracked.sub(self._terms, lambda match: self._reading(match.group(), chinese))
+        tracked = tracked.sub(_TECHNICAL_TERM, lambda match: match.group().replace("-", "<H>"))
+        if chinese:
+            tracked = tracked.slice(0, len(tracked.text.rstrip()))
+            tracked, syllables = _protect(tracked, PINYIN, "pinyin")
+            tracked, names = _protect(tracked, _NAME, "n")
+            tracked = self._apply(tracked, self._chinese, skips=lambda sentence: False)
+            tracked = _restore(tracked, names, "n")
+            tracked = _restore(tracked, [correct_pinyin(syllable) for syllable in syllables], "pinyin")
+        else:
+            tracked = tracked.sub(_DOTTED_NUMBER, _keep_points)
+            tracked = self._apply(tracked, self._english, skips=_is_plain_english)
+        tracked = tracked.sub(re.compile(r"\s*<H>\s*"), lambda match: "-")
+        tracked = tracked.sub(_CHARACTER_MAP, lambda match: _CHARACTERS.get(match.group(), "…"))
+        if chinese:
+            tracked = tracked.sub(re.compile(r"\$"), lambda match: ".")
+        return _restore(tracked, annotations, "annotation")
+
+    def _reading(self, term: str, chinese: bool) -> str:
+        reading = self._glossary[term.lower()]
+        if isinstance(reading, str):
+            return reading
+        return reading.get("zh" if chinese else "en", term)
+
+    def _apply(self, text: TrackedText, grammar: Normalizer, skips: Callable[[str], bool]) -> TrackedText:
+        """The grammars, sentence by sentence, so that what they fail on is one sentence and not the text."""
+        result = TrackedText.of("")
+        for start, stop, is_break in _sentences(text.text):
+            part = text.slice(start, stop)
+            result += part if is_break or skips(part.text) else _through(grammar, part)
+        return result
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Bounds of sentences and of the breaks between them, in order."""
+    start = 0
+    for gap in _SENTENCE_BREAK.finditer(text):
+        if gap.start() > start:
+            yield start, gap.start(), False
+        if gap.group():
+            yield gap.start(), gap.end(), True
+        start = gap.end()
+    if start < len(text):
+        yield start, len(text), False
+
+
+def _is_plain_english(sentence: str) -> bool:
+    return _PLAIN_ENGLISH.fullmatch(sentence) is not None and not _ABBREVIATED.search(sentence)
+
+
+def _through(grammar: Normalizer, sentence: TrackedText) -> TrackedText:
+    try:
+        written = grammar.normalize(sentence.text)
+    except (AssertionError, RuntimeError, ValueError, IndexError, KeyError):
+        return sentence
+    if not written.strip():
+        return sentence
+    return _aligned(sentence, written).sub(_ESCAPED, _unescape)
+
+
+def _aligned(sentence: TrackedText, written: str) -> TrackedText:
+    """`written` tracked to the sentence it was made from: equal words to each other, what lies between as a whole."""
+    old, new = list(_WORD.finditer(sentence.text)), list(_WORD.finditer(written))
+    begins: list[int] = []
+    ends: list[int] = []
+    matcher = SequenceMatcher(None, [m.group() for m in old], [m.group() for m in new], autojunk=False)
+    for kind, old_start, old_stop, new_start, new_stop in matcher.get_opcodes():
+        if new_start == new_stop:
+            continue
+        start = old[old_start].start() if old_start < len(old) else len(sentence.text)
+        stop = old[old_stop - 1].end() if old_stop > old_start else start
+        for at in range(new_start, new_stop):
+            first, last = new[at].span()
+            if kind == "equal":
+                start, stop = old[old_start + at - new_start].span()
+            blank = sentence.origin(start, start)
+            begins += [blank[0]] * (first - len(begins))
+            ends += [blank[1]] * (first - len(ends))
+            if kind == "equal":
+                begins += sentence.begins[start:stop]
+                ends += sentence.ends[start:stop]
+            else:
+                begin, end = sentence.origin(start, stop)
+                begins += [begin] * (last - first)
+                ends += [end] * (last - first)
+    begin, end = sentence.origin(len(sentence.text), len(sentence.text))
+    begins += [begin] * (len(written) - len(begins))
+    ends += [end] * (len(written) - len(ends))
+    return TrackedText(written, tuple(begins), tuple(ends))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    """An opening quote is followed by a blank, as the public normaliser writes it."""
+    opens = match[1] == '"' and (match.start() == 0 or match.string[match.start() - 1].isspace())
+    return match[1] + (" " if opens and match.string[match.end() : match.end() + 1].strip() else "")
+
+
+def _keep_points(match: re.Match[str]) -> str:
+    head, _, last = match.group().rpartition(".")
+    return head.replace(".", " point ") + "." + last
+
+
+def _letters(index: int) -> str:
+    """a to z, then ba, bb, ..."""
+    head, last = divmod(index, 26)
+    return (_letters(head) if head else "") + chr(ord("a") + last)
+
+
+def _protect(text: TrackedText, pattern: re.Pattern[str], name: str) -> tuple[TrackedText, list[str]]:
+    """Every match as a placeholder that the grammars leave alone, and the matches in order."""
+    found: list[str] = []
+
+    def hide(match: re.Match[str]) -> str:
+        found.append(match.group())
+        return f"<{name}_{_letters(len(found) - 1)}>"
+
+    return text.sub(pattern, hide), found
+
+
+def _restore(text: TrackedText, found: list[str], name: str) -> TrackedText:
+    hidden = {f"<{name}_{_letters(index)}>": written for index, written in enumerate(found)}
+    pattern = re.compile(rf"<{name}_[a-z]+>")
+    return text.sub(pattern, lambda match: hidden.get(match.group(), match.group()))

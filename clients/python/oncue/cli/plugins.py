@@ -28,7 +28,7 @@ def register(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 def is_ours(module: str) -> bool:
     """Whether a module that is missing should have come with the package itself."""
-    return module.partition(".")[0] in {"oncue", "oncue_engine", "oncue_server"}
+    return module.partition(".")[0] in {"oncue", "oncue_engine", "oncue_eval", "oncue_server"}
 
 
 def _add(app: typer.Typer, entry: importlib.metadata.EntryPoint) -> None:

@@ -13,7 +13,6 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1._async import HealthServicer  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
-from oncue_engine.engine import Engine
 
 from oncue.v1 import (
     emotion_service_pb2,
@@ -25,8 +24,9 @@ from oncue.v1 import (
     voice_service_pb2,
     voice_service_pb2_grpc,
 )
+from oncue_engine.engine import Engine
 from oncue_server import clips
-from oncue_server.builtin import BuiltInVoices, package_voices
+from oncue_server.builtin import BuiltInVoices, voices_folder
 from oncue_server.clips import Intake
 from oncue_server.emotions import EmotionService
 from oncue_server.gate import Gate
@@ -84,23 +84,21 @@ class RunningServer:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, engine: Engine | None = None) -> AsyncIterator[RunningServer]:
-    """A running server, drained at the end of the block.
+async def serving(settings: Settings) -> AsyncIterator[RunningServer]:
+    """A running server, drained at the end of the block. It listens only once its model is loaded and warm.
 
-    Without an `engine` it loads one and closes it at the end; it listens only once that is warm.
     Raises CheckpointError and AddressInUse.
     """
-    loaded = engine or await asyncio.to_thread(Engine.load, settings.model, settings.data_dir, threads=settings.threads)
+    engine = await asyncio.to_thread(Engine.load, settings.model, settings.data_dir, threads=settings.threads)
     scratch = tempfile.TemporaryDirectory(prefix="oncue-")
     try:
-        running = await _start(settings, loaded, Path(scratch.name))
+        running = await _start(settings, engine, Path(scratch.name))
         try:
             yield running
         finally:
             await running.drain()
     finally:
-        if engine is None:
-            await asyncio.to_thread(loaded.close)
+        await asyncio.to_thread(engine.close)
         await asyncio.to_thread(scratch.cleanup)
 
 
@@ -136,7 +134,7 @@ def _open_stores(settings: Settings, engine: Engine) -> tuple[Voices, Store]:
     def inspect(path: Path, sha256: str) -> Clip:
         return clips.inspect(engine, path, sha256)
 
-    built_in = BuiltInVoices(settings.built_in_voices or package_voices(), inspect)
+    built_in = BuiltInVoices(voices_folder(settings.model), inspect)
     voices = Voices(Store(settings.data_dir / "voices", "voice"), built_in)
     return voices, Store(settings.data_dir / "emotions", "emotion")
 

@@ -16,11 +16,16 @@ from pathlib import Path
 from oncue_engine.errors import CheckpointError
 from oncue_server.store import Clip, Record
 
-__all__ = ["BuiltInVoices", "package_voices"]
+__all__ = ["BuiltInVoices", "voices_folder"]
+
+_INDEX = "voices.json"
 
 
-def package_voices() -> Path:
-    """The folder inside the engine's package."""
+def voices_folder(model: str) -> Path:
+    """The voices of a model folder that has some, or else those inside the engine's package."""
+    own = Path(model) / "voices"
+    if model != "nano" and (own / _INDEX).exists():
+        return own
     return Path(str(resources.files("oncue_engine"))) / "embedded" / "voices"
 
 
@@ -34,7 +39,7 @@ class BuiltInVoices:
         """
         self._paths: dict[str, Path] = {}
         self._records: dict[str, Record] = {}
-        index = folder / "voices.json"
+        index = folder / _INDEX
         if not index.exists():
             return
         try:

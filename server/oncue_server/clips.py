@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oncue_engine.engine import Engine
-
 from oncue_engine.errors import InvalidRequest, ReferenceRejected
 from oncue_engine.requests import Reference
 from oncue_server import limits

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import threading
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,3 +103,53 @@ def parity(
     from oncue_engine.parity.runner import run_parity
 
     raise typer.Exit(run_parity(files, dtype))
+
+
+@models.command("list")
+def list_models() -> None:
+    """The model inside the package; one JSON line."""
+    from oncue_engine.checkpoints.layout import fingerprint
+    from oncue_engine.errors import CheckpointError
+
+    folder = _folder("nano")
+    try:
+        found: dict[str, object] = {"model": "nano", "folder": str(folder), "fingerprint": fingerprint(folder)}
+    except (CheckpointError, OSError) as error:
+        found = {"model": "nano", "folder": str(folder), "error": str(error)}
+    typer.echo(json.dumps(found))
+
+
+@models.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="`nano`, the model inside the package, or a folder.")] = "nano",
+) -> None:
+    """Load a model, every key and every shape; one JSON line, exit 1 where something does not fit."""
+    from oncue_engine.checkpoints.loaded import load_model
+    from oncue_engine.errors import CheckpointError
+
+    folder = _folder(model)
+    try:
+        answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": load_model(folder).fingerprint}
+    except CheckpointError as error:
+        answer = {"model": model, "ok": False, "reason": error.reason, "error": str(error)}
+    typer.echo(json.dumps(answer))
+    if not answer["ok"]:
+        raise typer.Exit(1)
+
+
+@models.command("make-random")
+def make_random(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+) -> None:
+    """Write a tiny model with random weights: it speaks noise, for tests."""
+    from oncue_engine.checkpoints.random_nano import make_random_nano
+
+    if folder.exists() and any(folder.iterdir()):
+        typer.echo(f"{folder} is not empty", err=True)
+        raise typer.Exit(1)
+    typer.echo(str(make_random_nano(folder, seed)))
+
+
+def _folder(model: str) -> Path:
+    return Path(str(resources.files("oncue_engine"))) / "embedded" if model == "nano" else Path(model)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-from oncue_engine.engine import Engine
 
 from oncue.v1 import emotion_service_pb2 as pb
 from oncue.v1 import emotion_service_pb2_grpc
+from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest
 from oncue_engine.requests import EmotionWeights, Reference
 from oncue_server import limits, pages

@@ -123,15 +123,17 @@ def emotion_weights(message: emotion_pb2.EmotionWeights, has: Iterable[str], fie
     """Raises InvalidRequest (EMOTION_VECTOR_INVALID) and Unsupported (EMOTION_UNSUPPORTED)."""
     weights = tuple(float(getattr(message, name)) for name in EMOTION_NAMES)
     supported = tuple(has)
-    for name, weight in zip(EMOTION_NAMES, weights, strict=True):
-        # 1.2 as a float32 is a little above 1.2.
-        if not 0.0 <= weight <= MAX_EMOTION_WEIGHT + 1e-6:  # False for NaN too
+    named = dict(zip(EMOTION_NAMES, weights, strict=True))
+    for name, weight in named.items():
+        # 1.2 as a float32 is a little above 1.2; the comparison is false for NaN.
+        if not 0.0 <= weight <= MAX_EMOTION_WEIGHT + 1e-6:
             raise InvalidRequest(
                 f"the weight of {name} is {weight}; it must be 0 to {MAX_EMOTION_WEIGHT}",
                 reason="EMOTION_VECTOR_INVALID",
                 field=f"{field}.{name}",
                 metadata={"min": "0", "max": str(MAX_EMOTION_WEIGHT)},
             )
+    for name, weight in named.items():
         if weight > 0 and name not in supported:
             raise Unsupported(
                 f"the loaded model has no emotion {name}",

@@ -22,8 +22,6 @@ class Settings:
     address: str = "127.0.0.1:50051"
     """HOST:PORT or unix:PATH. Port 0 takes a free one."""
     data_dir: Path = field(default_factory=default_data_dir)
-    built_in_voices: Path | None = None
-    """Folder with `voices.json` and its clips; None: the one inside the engine's package."""
     threads: int | None = None
     """Threads of the engine's networks; None: the engine decides."""
     requests_per_second: float = 50.0

@@ -1,9 +1,7 @@
-"""Checks of what an utterance asks for, each with its reason, field and limit. What the text itself allows is the
-engine's to say."""
+"""Checks of an utterance that the engine does not make, because it never sees what they are about."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from oncue.v1 import audio_pb2, speech_service_pb2
@@ -12,19 +10,14 @@ from oncue_engine.requests import LengthPolicy, Pacing, PacingMode, Sampling, Ta
 
 __all__ = [
     "DEFAULT_LEAD_S",
-    "MAX_SAMPLE_RATE_HZ",
     "MAX_UNARY_RESPONSE_BYTES",
-    "MIN_SAMPLE_RATE_HZ",
     "STREAM_ENCODINGS",
     "UNARY_ENCODINGS",
     "audio_format",
-    "emotion_strength",
     "length",
     "length_policy",
     "pacing",
     "sampling",
-    "start_sample",
-    "text",
     "unary_size",
 ]
 
@@ -32,35 +25,10 @@ MAX_UNARY_RESPONSE_BYTES = 4 * 1024 * 1024
 """What a gRPC client receives by default."""
 _UNARY_RESERVE_BYTES = 4096
 """Room in the unary answer for all but the audio."""
-MIN_SAMPLE_RATE_HZ = 8000
-MAX_SAMPLE_RATE_HZ = 48000
 DEFAULT_LEAD_S = 2.0
 
 STREAM_ENCODINGS = (audio_pb2.AUDIO_ENCODING_PCM_S16, audio_pb2.AUDIO_ENCODING_PCM_F32)
 UNARY_ENCODINGS = (*STREAM_ENCODINGS, audio_pb2.AUDIO_ENCODING_WAV)
-
-_INT64_MAX = 2**63 - 1
-
-
-def text(value: str, max_chars: int, field: str) -> str:
-    """Raises InvalidRequest (TEXT_EMPTY, TEXT_TOO_LONG)."""
-    if not value.strip():
-        raise InvalidRequest("the text is empty or blank", reason="TEXT_EMPTY", field=field)
-    if len(value) > max_chars:
-        raise InvalidRequest(
-            f"the text has {len(value)} characters; at most {max_chars} are spoken in one utterance",
-            reason="TEXT_TOO_LONG",
-            field=field,
-            metadata={"max_chars": str(max_chars), "chars": str(len(value))},
-        )
-    return value
-
-
-def emotion_strength(emotion: speech_service_pb2.UtteranceEmotion, field: str) -> float:
-    """Raises InvalidRequest (EMOTION_STRENGTH_INVALID)."""
-    if not emotion.HasField("strength"):
-        return 1.0
-    return _between(emotion.strength, 0.0, 1.0, "EMOTION_STRENGTH_INVALID", field)
 
 
 def audio_format(
@@ -69,7 +37,7 @@ def audio_format(
     encodings: tuple[audio_pb2.AudioEncoding.ValueType, ...],
     field: str,
 ) -> audio_pb2.AudioFormat:
-    """The format with both fields set. Raises InvalidRequest (ENCODING_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED)."""
+    """The format with both fields set. Raises InvalidRequest (ENCODING_UNSUPPORTED)."""
     encoding = message.encoding or audio_pb2.AUDIO_ENCODING_PCM_S16
     if encoding not in encodings:
         names = ",".join(audio_pb2.AudioEncoding.Name(known) for known in encodings)
@@ -80,30 +48,18 @@ def audio_format(
             metadata={"supported": names},
         )
     rate_hz = message.sample_rate_hz if message.HasField("sample_rate_hz") else native_rate_hz
-    if not MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ:
-        raise InvalidRequest(
-            f"{rate_hz} Hz; the rate must be {MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz",
-            reason="SAMPLE_RATE_UNSUPPORTED",
-            field=f"{field}.sample_rate_hz",
-            metadata={"min_hz": str(MIN_SAMPLE_RATE_HZ), "max_hz": str(MAX_SAMPLE_RATE_HZ)},
-        )
     return audio_pb2.AudioFormat(encoding=encoding, sample_rate_hz=rate_hz)
 
 
 def length(message: speech_service_pb2.Length, field: str) -> TargetSamples | TargetTokens:
-    """Raises InvalidRequest (LENGTH_REQUIRED, LENGTH_INVALID). What the text allows is the engine's to say."""
-    target = message.WhichOneof("target")
-    if target is None:
-        raise InvalidRequest("set samples or tokens", reason="LENGTH_REQUIRED", field=field)
-    value = message.samples if target == "samples" else message.tokens
-    if value < 1:
-        raise InvalidRequest(
-            f"{target} is {value}; it must be at least 1",
-            reason="LENGTH_INVALID",
-            field=f"{field}.{target}",
-            metadata={"min": "1"},
-        )
-    return TargetSamples(value) if target == "samples" else TargetTokens(value)
+    """Raises InvalidRequest (LENGTH_REQUIRED)."""
+    match message.WhichOneof("target"):
+        case "samples":
+            return TargetSamples(message.samples)
+        case "tokens":
+            return TargetTokens(message.tokens)
+        case _:
+            raise InvalidRequest("set samples or tokens", reason="LENGTH_REQUIRED", field=field)
 
 
 def length_policy(message: speech_service_pb2.Length, field: str) -> LengthPolicy:
@@ -114,43 +70,28 @@ def length_policy(message: speech_service_pb2.Length, field: str) -> LengthPolic
     return LengthPolicy.STRICT
 
 
-def sampling(message: speech_service_pb2.Sampling, field: str) -> Sampling:
-    """Settings with the defaults filled in. Raises InvalidRequest (SAMPLING_INVALID)."""
+def sampling(message: speech_service_pb2.Sampling) -> Sampling:
+    """Settings with the defaults filled in."""
     default = Sampling()
-
-    def value(name: str, low: float, high: float) -> float:
-        if not message.HasField(name):  # type: ignore[arg-type]  # one of the four names below
-            return float(getattr(default, name))
-        return _between(getattr(message, name), low, high, "SAMPLING_INVALID", f"{field}.{name}")
-
     return Sampling(
-        temperature=value("temperature", 0.0, 2.0),
-        top_k=int(value("top_k", 0, 1000)),
-        top_p=value("top_p", 1e-6, 1.0),
-        repetition_penalty=value("repetition_penalty", 1.0, 20.0),
+        temperature=message.temperature if message.HasField("temperature") else default.temperature,
+        top_k=message.top_k if message.HasField("top_k") else default.top_k,
+        top_p=message.top_p if message.HasField("top_p") else default.top_p,
+        repetition_penalty=message.repetition_penalty
+        if message.HasField("repetition_penalty")
+        else default.repetition_penalty,
     )
 
 
 def pacing(message: speech_service_pb2.Pacing, sample_rate_hz: int, field: str) -> Pacing:
     """Pacing with the default lead filled in. Raises InvalidRequest (ENUM_UNKNOWN, PACING_INVALID)."""
     _known_enum(message.mode, speech_service_pb2.PacingMode.values(), f"{field}.mode")
-    unpaced = message.mode == speech_service_pb2.PACING_MODE_UNPACED
-    lead_field = f"{field}.max_lead_samples"
-    if not message.HasField("max_lead_samples"):
-        return (
-            Pacing(PacingMode.UNPACED)
-            if unpaced
-            else Pacing(PacingMode.REALTIME, round(DEFAULT_LEAD_S * sample_rate_hz))
-        )
-    if unpaced:
-        raise InvalidRequest("UNPACED has no lead", reason="PACING_INVALID", field=lead_field)
-    lead = _between(message.max_lead_samples, 1, _INT64_MAX, "PACING_INVALID", lead_field)
-    return Pacing(PacingMode.REALTIME, int(lead))
-
-
-def start_sample(value: int) -> int:
-    """Raises InvalidRequest (START_SAMPLE_INVALID)."""
-    return int(_between(value, 0, _INT64_MAX, "START_SAMPLE_INVALID", "start_sample"))
+    lead = message.max_lead_samples if message.HasField("max_lead_samples") else None
+    if message.mode == speech_service_pb2.PACING_MODE_UNPACED:
+        if lead is not None:
+            raise InvalidRequest("UNPACED has no lead", reason="PACING_INVALID", field=f"{field}.max_lead_samples")
+        return Pacing(PacingMode.UNPACED)
+    return Pacing(PacingMode.REALTIME, round(DEFAULT_LEAD_S * sample_rate_hz) if lead is None else lead)
 
 
 def unary_size(num_samples: int, encoding: audio_pb2.AudioEncoding.ValueType) -> None:
@@ -180,14 +121,3 @@ def _known_enum(value: int, known: Iterable[int], field: str) -> None:
             field=field,
             metadata={"known": ",".join(str(number) for number in values)},
         )
-
-
-def _between(value: float, low: float, high: float, reason: str, field: str) -> float:
-    if math.isnan(value) or not low <= value <= high:
-        raise InvalidRequest(
-            f"{value}; it must be {low:g} to {high:g}",
-            reason=reason,
-            field=field,
-            metadata={"min": f"{low:g}", "max": f"{high:g}"},
-        )
-    return value

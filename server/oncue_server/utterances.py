@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from oncue_engine.engine import Engine
-
 from oncue.v1 import audio_pb2
 from oncue.v1 import speech_service_pb2 as pb
+from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest, ReferenceRejected
 from oncue_engine.requests import (
     EmotionWeights,
@@ -36,15 +35,8 @@ __all__ = ["Resolved", "Resolver"]
 _FIELD = "utterance"
 _INLINE_AUDIO = f"{_FIELD}.emotion.inline.audio"
 
-# The engine's names of what it refuses, where they differ from the contract's paths below `utterance`.
-_PATHS = {
-    "sample_rate_hz": f"{_FIELD}.format.sample_rate_hz",
-    "start_sample": "start_sample",
-    "pacing": "pacing",
-    "pacing.max_lead_samples": "pacing.max_lead_samples",
-    "length": f"{_FIELD}.length",
-    "emotion_strength": f"{_FIELD}.emotion.strength",
-}
+# Paths that stand beside the utterance in a request, not inside it.
+_BESIDE = (_FIELD, "pacing", "start_sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +48,6 @@ class Resolved:
     """`voices/{voice}`."""
     format: audio_pb2.AudioFormat
     """Both fields set."""
-    inline_audio: bool
-    """The emotion's clip came inside the request."""
 
     def started(self, event: Started, fingerprint: str) -> pb.SynthesisStarted:
         """The settings as the contract reports them."""
@@ -84,14 +74,6 @@ class Resolved:
             fingerprint=fingerprint,
         )
 
-    def at_field(self, error: EngineError) -> EngineError:
-        """The engine's error with the path of the field in the contract."""
-        if isinstance(error, ReferenceRejected):
-            error.field = _INLINE_AUDIO if self.inline_audio else f"{_FIELD}.voice"
-        elif error.field and not error.field.startswith(_FIELD):
-            error.field = _PATHS.get(error.field, f"{_FIELD}.{error.field}")
-        return error
-
 
 class Resolver:
     """Turns messages into engine requests."""
@@ -113,12 +95,11 @@ class Resolver:
     ) -> AsyncIterator[Resolved]:
         """The utterance, as long as the block lasts; `pacing` None: UNPACED.
 
-        Raises InvalidRequest, Unsupported, NotFound, ReferenceRejected with the field at fault.
+        Raises InvalidRequest, Unsupported, NotFound, with the field at fault; errors of the engine that the block
+        raises get theirs here.
         """
-        info = self._engine.info
-        text = speech_limits.text(message.text, info.max_text_chars, f"{_FIELD}.text")
-        format_ = speech_limits.audio_format(message.format, info.native_rate_hz, encodings, f"{_FIELD}.format")
-        sampling = speech_limits.sampling(message.sampling, f"{_FIELD}.sampling")
+        native_rate_hz = self._engine.info.native_rate_hz
+        format_ = speech_limits.audio_format(message.format, native_rate_hz, encodings, f"{_FIELD}.format")
         target, policy = None, LengthPolicy.STRICT
         if message.HasField("length"):
             policy = speech_limits.length_policy(message.length, f"{_FIELD}.length")
@@ -128,28 +109,31 @@ class Resolver:
             if pacing is None
             else speech_limits.pacing(pacing, format_.sample_rate_hz, "pacing")
         )
-        start = speech_limits.start_sample(start_sample)
-        strength = speech_limits.emotion_strength(message.emotion, f"{_FIELD}.emotion.strength")
         voice, reference = await asyncio.to_thread(self._voices.find, message.voice, f"{_FIELD}.voice")
+        inline_audio = message.emotion.inline.WhichOneof("source") == "audio"
         async with self._emotion(message) as emotion:
-            yield Resolved(
+            resolved = Resolved(
                 request=UtteranceRequest(
-                    text=text,
+                    text=message.text,
                     voice=reference,
                     sample_rate_hz=format_.sample_rate_hz,
                     emotion=emotion,
-                    emotion_strength=strength,
+                    emotion_strength=message.emotion.strength if message.emotion.HasField("strength") else 1.0,
                     length=target,
                     length_policy=policy,
-                    sampling=sampling,
+                    sampling=speech_limits.sampling(message.sampling),
                     seed=message.seed if message.HasField("seed") else secrets.randbits(32),
                     pacing=engine_pacing,
-                    start_sample=start,
+                    start_sample=start_sample,
                 ),
                 voice=voice,
                 format=format_,
-                inline_audio=message.emotion.inline.WhichOneof("source") == "audio",
             )
+            try:
+                yield resolved
+            except EngineError as error:
+                error.field = _path(error, inline_audio)
+                raise
 
     @asynccontextmanager
     async def _emotion(self, message: pb.Utterance) -> AsyncIterator[Reference | EmotionWeights | None]:
@@ -165,7 +149,7 @@ class Resolver:
                 audio = limits.inline_audio(emotion.inline.audio, _INLINE_AUDIO)
                 folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
                 try:
-                    yield await asyncio.to_thread(self._inline_clip, folder / "clip", audio)
+                    yield await asyncio.to_thread(_inline_clip, folder / "clip", audio)
                 finally:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             case "weights":
@@ -177,11 +161,16 @@ class Resolver:
                     "set a name, audio, weights or words", reason="EMOTION_SOURCE_REQUIRED", field=field
                 )
 
-    def _inline_clip(self, path: Path, audio: bytes) -> Reference:
-        reference = Reference(path=path, sha256=write_clip(path, audio))
-        try:
-            self._engine.inspect_reference(path)
-        except ReferenceRejected as error:
-            error.field = _INLINE_AUDIO
-            raise
-        return reference
+
+def _inline_clip(path: Path, audio: bytes) -> Reference:
+    return Reference(path=path, sha256=write_clip(path, audio))
+
+
+def _path(error: EngineError, inline_audio: bool) -> str:
+    """Where the request names what the engine refuses."""
+    if isinstance(error, ReferenceRejected):
+        # Registered clips were checked when they came; one that fails now has been damaged since.
+        return _INLINE_AUDIO if inline_audio else f"{_FIELD}.voice"
+    if not error.field or error.field.startswith(_BESIDE):
+        return error.field
+    return f"{_FIELD}.{error.field}"

@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format flite
+.PHONY: help setup demo test check format train flite corpus-texts
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -28,6 +29,9 @@ test: $(STAMP) flite ## run the tests
 check: $(STAMP) ## format, lint, types, imports, protos
 	scripts/check
 
+train: $(STAMP) flite corpus-texts ## the embedded model from nothing, resumable, under ONCUE_HOME
+	$(BIN)/python -m oncue_engine.training
+
 format: $(STAMP) ## mend what ruff and buf can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -35,4 +39,9 @@ format: $(STAMP) ## mend what ruff and buf can mend
 
 # Debian's flite: the teacher voices of the tests and of training.
 flite:
-	@command -v flite >/dev/null || $(if $(filter 0,$(shell id -u)),,sudo )apt-get install -y --no-install-recommends flite
+	@command -v flite >/dev/null || { $(ROOT) apt-get update -q && $(ROOT) apt-get install -y -q --no-install-recommends flite; }
+
+# What the teachers read in training.
+corpus-texts:
+	@test -x /usr/bin/bible -a -d /usr/share/games/fortunes || \
+	{ $(ROOT) apt-get update -q && $(ROOT) apt-get install -y -q --no-install-recommends bible-kjv bible-kjv-text fortunes; }

@@ -186,7 +186,7 @@ def beam_search(
             beam, code = divmod(index, scores.shape[1])
             if code == stop:
                 if rank < beams:  # a stop that ranks lower than the beams is not good enough to end one
-                    _finish(finished, live[beam], score, step, options)
+                    _finish(finished, live[beam], score, step + 1, options)
                 continue
             codes.append(code)
             sources.append(beam)
@@ -210,8 +210,8 @@ def beam_search(
 
 
 def _finish(finished: list[_Hypothesis], codes: list[int], total: float, length: int, options: BeamOptions) -> None:
-    """Keep a finished beam if it is among the best; `length` codes were generated before it ended."""
-    score = total / max(length, 1) ** options.length_penalty
+    """Keep a finished beam if it is among the best; `length` counts its ids, stop included."""
+    score = total / length**options.length_penalty
     if len(finished) < options.beams or score > min(f.score for f in finished):
         finished.append(_Hypothesis(score, codes))
         if len(finished) > options.beams:

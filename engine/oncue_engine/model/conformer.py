@@ -116,7 +116,7 @@ class ConvolutionModule(nn.Module):
     """Pointwise, GLU, depthwise, LayerNorm over channels, SiLU, pointwise; masked positions zero at both ends.
 
     As in the public model, the first bias makes masked positions non-zero again before the depthwise step, so that the
-    last 7 frames of a shorter row in a batch differ slightly from the same row run alone. What the pads hold never counts.
+    last 7 frames of a shorter row in a batch differ slightly from the row run alone. What the pads hold never counts.
     """
 
     def __init__(self, width: int, kernel_size: int) -> None:

@@ -170,11 +170,6 @@ def test_beams_equal_a_naive_search(t2s: T2S, prefix: Tensor, beams: int, penalt
     assert beam_search(t2s, prefix, 6, options).tolist() == [naive_beams(t2s, prefix, 6, beams, penalty)]
 
 
-def test_stop_below_the_first_three_candidates_ends_no_beam(t2s: T2S, prefix: Tensor) -> None:
-    fixed(t2s, {4: 3.0, 5: 2.9, 6: 2.8, STOP: 2.7})
-    assert beam_search(t2s, prefix, 1, PLAIN).tolist() == [[4]]
-
-
 def test_search_ends_when_no_beam_can_beat_the_finished(t2s: T2S, prefix: Tensor) -> None:
     fixed(t2s, {4: 0.0, STOP: 3.0})  # stop at once is the best hypothesis, then 4 stop, then 4 4 stop
     assert beam_search(t2s, prefix, 20, PLAIN).shape == (1, 0)

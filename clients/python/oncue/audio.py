@@ -124,6 +124,7 @@ def decode_samples(payload: bytes, encoding: Encoding) -> npt.NDArray[np.float32
 
 
 def encode_pcm16(samples: npt.NDArray[np.float32]) -> bytes:
-    """Float samples as 16-bit integers, rounded as the server does it: round(x * 32767), clipped."""
-    integers: npt.NDArray[np.int16] = np.clip(np.rint(samples * np.float32(32767.0)), -32768, 32767).astype("<i2")
+    """Float samples as 16-bit integers, rounded as the server does it: round(x * 32767) in float64, clipped."""
+    scaled = np.rint(samples.astype(np.float64) * 32767.0)
+    integers: npt.NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype("<i2")
     return integers.tobytes()

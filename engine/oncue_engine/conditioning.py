@@ -220,7 +220,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
             checksum = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    return stored if checksum == _checksum(stored) else None
+    return stored if checksum == _checksum(path.stem, stored) else None
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -228,15 +228,16 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     handle, name = tempfile.mkstemp(prefix=".part-", suffix=".safetensors", dir=path.parent)
     os.close(handle)
     try:
-        save_file(dict(tensors), name, metadata={"sha256": _checksum(tensors)})
+        save_file(dict(tensors), name, metadata={"sha256": _checksum(path.stem, tensors)})
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(key: str, tensors: Mapping[str, Tensor]) -> str:
+    """Of the tensors and of the key they are kept under: a file that was copied over another is damage too."""
+    digest = hashlib.sha256(key.encode())
     for key in sorted(tensors):
         value = tensors[key]
         digest.update(f"{key}:{value.dtype}:{tuple(value.shape)};".encode())

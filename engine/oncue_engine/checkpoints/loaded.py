@@ -52,22 +52,23 @@ def load_model(folder: Path) -> LoadedModel:
     for name, network in (("codec", codec), ("style", style), ("t2s", t2s), ("s2mel", s2mel), ("vocoder", vocoder)):
         fill(network, folder / WEIGHT_FILES[name])
     speech = config.speech
-    text = _text_frontend(config, folder)
+    encoder = load_semantic_encoder(
+        folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
+    )
+    bank = _emotion_bank(folder / EMOTION_BANK_FILE, config)
     return LoadedModel(
         name=speech.name,
         fingerprint=fingerprint(folder),
         config=config,
-        text=text,
+        text=_text_frontend(config, folder),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
-        encoder=load_semantic_encoder(
-            folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
-        ),
+        encoder=encoder,
         codec=codec,
         style=style,
         t2s=t2s,
         s2mel=s2mel,
         vocoder=vocoder,
-        emotion_bank=_emotion_bank(folder / EMOTION_BANK_FILE, config),
+        emotion_bank=bank,
     )
 
 

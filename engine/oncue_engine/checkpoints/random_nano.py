@@ -94,9 +94,9 @@ _CONFIG: dict[str, Any] = {
     "vocoder": {
         "upsample_rates": [8, 8, 4],
         "upsample_kernel_sizes": [16, 16, 8],
-        "upsample_initial_channel": 32,
+        "upsample_initial_channel": 16,
         "resblock_kernel_sizes": [3],
-        "resblock_dilation_sizes": [[1, 3]],
+        "resblock_dilation_sizes": [[1]],
         "num_mels": 80,
     },
     "style_encoder": {
@@ -167,9 +167,15 @@ def _enliven(networks: dict[str, nn.Module], stop_token: int) -> None:
     """Undo what fresh initialisation makes trivial: an end that never comes, a voice that is nearly silent."""
     t2s, s2mel, vocoder = networks["t2s"], networks["s2mel"], networks["vocoder"]
     assert isinstance(t2s, T2S) and isinstance(s2mel, S2Mel) and isinstance(vocoder, BigVGAN)
-    t2s.mel_head.bias[stop_token] += 1.0
+    t2s.mel_head.bias[stop_token] += 0.3
+    # Fresh attention hardly attends: prompt, text and emotion must be heard in what is drawn.
+    for parameter in t2s.gpt.h.parameters():
+        if parameter.dim() == 2:
+            parameter.mul_(6.0)
+    t2s.emo_layer.weight.mul_(6.0)
     t2s.text_embedding.weight.mul_(20.0)
     t2s.mel_embedding.weight.mul_(20.0)
+    s2mel.length_regulator.content_in_proj.weight.mul_(4.0)
     for parameter in s2mel.estimator.parameters():
         if not bool(parameter.any()):  # zero-initialised outputs would leave the noise as it is
             parameter.normal_(std=0.05)

@@ -60,9 +60,7 @@ class SegmentWave:
             return None
         begin = max(0, self.done_frames - self.left_frames)
         job = VocoderJob(
-            # Beyond the wanted samples only what they depend on: with less right context than the
-            # vocoder's reach, frames that came early must not change what a later cut would give.
-            mel=mel[:, begin : min(frames, settled + self.right_frames)],
+            mel=mel[:, begin:],
             first=(self.done_frames - begin) * self.hop_samples,
             count=(settled - self.done_frames) * self.hop_samples,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from oncue_engine.rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy
 
 
@@ -30,7 +33,7 @@ def test_cuts_depend_on_the_tokens_alone(total: int, arrivals: list[int]) -> Non
     chunks = _cut(total, arrivals)
     assert chunks == _cut(total, [total])
     assert chunks[0].begin == 0 and chunks[-1].end == total
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in pairwise(chunks):
         assert after.begin == before.end
         assert before.seen == before.end + 4  # 0.16 s of look-ahead at 25 Hz
     assert chunks[-1].seen == total

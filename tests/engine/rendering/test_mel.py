@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+
 from oncue_engine.checkpoints.loaded import LoadedModel
 from oncue_engine.model.flow import FlowSchedule
 from oncue_engine.rendering.chunks import Chunk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from oncue_engine.checkpoints.loaded import LoadedModel
 from oncue_engine.rendering.wave import SegmentWave, ease_out, render_wave
 
@@ -42,21 +43,6 @@ def test_only_settled_samples_leave(nano: LoadedModel) -> None:
         after = [nano.vocoder(mel[None])[0, 0, len(left) :].numpy() for mel in (one, other)]
     assert len(left) == (60 - reach) * hop
     assert np.abs(after[0] - after[1]).max() > 1e-2
-
-
-def test_less_right_context_still_does_not_depend_on_the_frames_that_came_early(nano: LoadedModel) -> None:
-    mel, reach, hop = _mel(150), nano.vocoder.context_frames, nano.config.mel.hop_length
-    with torch.inference_mode():
-        streams = []
-        for extra in (0, 5):  # with 5, every call sees frames beyond its right context
-            wave, parts = SegmentWave(hop, reach, 2), []
-            for end in (32, 72, 150):
-                wave.done_frames = sum(len(part) for part in parts) // hop
-                job = wave.job(mel[:, : end + (extra if end < 150 else 0)], last=end == 150)
-                assert job is not None
-                parts += render_wave(nano.vocoder, [job])
-            streams.append(np.concatenate(parts))
-    assert len(streams[0]) == len(streams[1]) == 150 * hop
 
 
 def test_a_loud_end_fades_inside_the_last_frame() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from oncue.speech import Pacing
-from oncue_eval.figures import Figure
+from oncue_eval.figures import Condition, Figure
 from oncue_eval.material import everyday_sentences
 from oncue_eval.subject import Subject
 
@@ -20,25 +20,35 @@ _EXACT_RATE_HZ = 48000
 
 
 async def evaluate_lengths(subject: Subject) -> AsyncIterator[Figure]:
-    """`sample_error` per rate and factor of the free length, streamed and in one answer; `token_error` per factor.
+    """`sample_error` per rate and factor of the length that comes unasked, then `token_error` per factor.
 
-    `sample_error` is in samples, the larger of the two; `streamed_equals_unary` compares their bytes. `token_error` is
-    the mean of |tokens - asked| / asked with the end forced. Raises SpeechError.
+    `sample_error` is in samples, the larger of streamed and unary; `streamed_equals_unary` compares their bytes.
+    `token_error` is the mean of |tokens - asked| / asked with the end forced. Raises SpeechError.
     """
     sentences = everyday_sentences(subject.sentences or 1)
     text = sentences[0]
     asked = round(_EXACT_S * _EXACT_RATE_HZ)
     yield await _sample_error(subject, text, _EXACT_RATE_HZ, asked, seconds=_EXACT_S)
     for rate_hz in _RATES_HZ:
-        free = await subject.client.synthesize(text, voice=subject.voice, sample_rate_hz=rate_hz, seed=_SEED)
+        basis, length = await _free_length(subject, text, rate_hz)
         for factor in _LENGTH_FACTORS:
-            asked = round(factor * free.stats.total_samples)
-            yield await _sample_error(subject, text, rate_hz, asked, factor=factor)
+            yield await _sample_error(subject, text, rate_hz, round(factor * length), factor=factor, of=basis)
     for factor in _TOKEN_FACTORS:
         yield await _token_error(subject, sentences, factor)
 
 
-async def _sample_error(subject: Subject, text: str, rate_hz: int, asked: int, **condition: float) -> Figure:
+async def _free_length(subject: Subject, text: str, rate_hz: int) -> tuple[str, int]:
+    """("free", its length in samples), or ("planned", ...) when a model rambles so far that STRICT would refuse it."""
+    free = await subject.client.synthesize(text, voice=subject.voice, sample_rate_hz=rate_hz, seed=_SEED)
+    plan = await subject.client.plan(text, voice=subject.voice, sample_rate_hz=rate_hz)
+    asked = [round(factor * free.stats.total_samples) for factor in _LENGTH_FACTORS]
+    if all(plan.min_samples <= samples <= plan.max_samples for samples in asked):
+        return "free", free.stats.total_samples
+    subject.listener.note(f"free length {free.stats.total_samples} is far from the planned {plan.natural_samples}")
+    return "planned", plan.natural_samples
+
+
+async def _sample_error(subject: Subject, text: str, rate_hz: int, asked: int, **condition: Condition) -> Figure:
     subject.listener.progress(f"sample_error: {asked} samples at {rate_hz} Hz")
     unary = await subject.client.synthesize(
         text, voice=subject.voice, duration_samples=asked, sample_rate_hz=rate_hz, seed=_SEED

@@ -14,12 +14,18 @@ _HIGH_HZ = 450.0
 _DIP = 0.2
 """A lag counts as the period where the difference falls below this share of its mean over shorter lags."""
 
+_HIGHEST_PARTIAL_HZ = 1000.0
+"""Higher partials, a strong second formant above all, ripple the difference and make dips beside the period."""
+
+_SILENCE_DBFS = -70.0
+
 
 def pitch_track_hz(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float64]:
     """[num_frames] F0, 0 where unvoiced; frames as frames.HOP_S. F0 is looked for from 60 to 450 Hz."""
     longest, shortest = int(rate_hz / _LOW_HZ), int(rate_hz / _HIGH_HZ)
-    frames = frames_of(samples, rate_hz, 2 * longest / rate_hz)
+    frames = frames_of(_without_high_partials(samples, rate_hz), rate_hz, 2 * longest / rate_hz)
     frames = frames - frames.mean(axis=1, keepdims=True)
+    levels_db = frame_levels_db(frames)
     difference = _difference(frames, longest)  # [num_frames, longest + 1]
     lags = np.arange(1, longest + 1)
     normalised = np.ones_like(difference)
@@ -33,9 +39,16 @@ def pitch_track_hz(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArra
     after_first = np.arange(searched.shape[1])[None] >= first[:, None]
     lag = shortest + np.argmax(rises & after_first, axis=1)
 
-    voiced = below.any(axis=1) & active_frames(frame_levels_db(frames))
+    voiced = below.any(axis=1) & active_frames(levels_db) & (levels_db > _SILENCE_DBFS)
     track: npt.NDArray[np.float64] = np.where(voiced, rate_hz / _refined(normalised, lag), 0.0)
     return track
+
+
+def _without_high_partials(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float32]:
+    """[num_samples] with a smooth edge one octave wide above _HIGHEST_PARTIAL_HZ."""
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1.0 / rate_hz), 1.0) / _HIGHEST_PARTIAL_HZ)
+    gain = 0.5 + 0.5 * np.cos(np.pi * np.clip(octaves, 0.0, 1.0))
+    return np.fft.irfft(np.fft.rfft(samples) * gain, len(samples)).astype(np.float32)
 
 
 def _difference(frames: npt.NDArray[np.float64], longest: int) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ _FILTERS = 30
 _CEPSTRA = 16
 _LOW_HZ = 80.0
 _HIGH_HZ = 7600.0
-_SEMITONE_WEIGHT = 0.5
+_SEMITONE_WEIGHT = 1.0
 """Of one semitone of median F0 against one dB of a mean cepstrum."""
 _SPREAD_WEIGHT = 0.5
 """Of the cepstra's spread against their mean: it depends more on what was said."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +83,9 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
 
 def wav(seconds: float, *, rate_hz: int = 16000, level: float = 0.3, pitch_hz: float = 150.0) -> bytes:
     """A buzz with a sway: not speech, but nothing that the checks of a clip refuse."""
-    time = np.arange(round(seconds * rate_hz)) / rate_hz
-    wave = sum(np.sin(2 * np.pi * pitch_hz * k * time) / k for k in range(1, 8))
-    wave = wave * (0.7 + 0.3 * np.sin(2 * np.pi * 2 * time))
+    t_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    wave = sum(np.sin(2 * np.pi * pitch_hz * k * t_s) / k for k in range(1, 8))
+    wave = wave * (0.7 + 0.3 * np.sin(2 * np.pi * 2 * t_s))
     buffer = io.BytesIO()
     soundfile.write(buffer, (level * wave / 2.0).astype(np.float32), rate_hz, format="WAV")
     return buffer.getvalue()
@@ -98,3 +101,12 @@ def stream_request(
         pacing=speech_service_pb2.Pacing(mode=mode),
         start_sample=start_sample,
     )
+
+
+async def until(condition: Callable[[], bool], within_s: float) -> float:
+    """Seconds until the condition holds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within_s, "it did not happen in time"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began

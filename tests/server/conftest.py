@@ -15,11 +15,18 @@ from .asking import Stubs, stubs_of
 
 
 @pytest.fixture(scope="session")
-async def server(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
+def server_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the shared server."""
+    return tmp_path_factory.mktemp("server-data")
+
+
+@pytest.fixture(scope="session")
+async def server(tiny_model_dir: Path, server_data: Path) -> AsyncIterator[RunningServer]:
+    """One server for all tests: each makes voices and emotions under ids of its own."""
     settings = Settings(
         model=str(tiny_model_dir),
         address="127.0.0.1:0",
-        data_dir=tmp_path_factory.mktemp("server-data"),
+        data_dir=server_data,
         requests_per_second=0,
         drain_s=5,
     )

@@ -15,7 +15,7 @@ import soundfile
 from oncue.v1 import audio_pb2, emotion_pb2, server_service_pb2, speech_service_pb2
 from oncue_server.app import RunningServer
 
-from .asking import LONG_TEXT, TEXT, Stubs, stream_request, wav
+from .asking import LONG_TEXT, TEXT, Stubs, stream_request, until, wav
 
 Event = speech_service_pb2.StreamSynthesizeResponse
 
@@ -189,15 +189,6 @@ async def test_plan_says_how_the_text_is_read(stubs: Stubs) -> None:
 
 
 # Callers who go, and callers who stall
-
-
-async def until(condition: Any, within_s: float) -> float:
-    """Seconds until the condition holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s, "it did not happen in time"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - began
 
 
 def decode_calls(server: RunningServer) -> int:

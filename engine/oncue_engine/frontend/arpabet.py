@@ -20,7 +20,7 @@ _TOKENS = re.compile(r"(?P<word>[A-Za-z]+(?:'[A-Za-z]+)*)|(?P<mark>[,.?!])")
 class ArpabetTokenizer:
     """Words a to z (apostrophes inside) become phones, `, . ? !` stay marks, all else is passed over.
 
-    Runs of marks are kept as one (the strongest: ? and ! before . before ,), and a text never starts with a mark.
+    Runs of marks are kept as one (the strongest: ? before ! before . before ,), and a text never starts with a mark.
     """
 
     def __init__(self, pronouncer: Pronouncer | None = None) -> None:
@@ -60,7 +60,7 @@ def _add_mark(token: re.Match[str], pieces: list[Piece]) -> None:
         return
     last = pieces[-1]
     if last.text in MARKS:
-        strength = ",.?!"
+        strength = ",.!?"
         if strength.index(mark) <= strength.index(last.text):
             return
         pieces.pop()

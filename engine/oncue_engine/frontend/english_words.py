@@ -94,7 +94,7 @@ def _address(match: re.Match[str]) -> str:
     for part in re.findall(r"[A-Za-z]+|\d+|[^\w\s]|_", rest):
         if part.isdigit():
             words.append(digits(part) if len(part) > 2 or part.startswith("0") else cardinal(part))
-        elif part.lower() in _SPELLED_IN_ADDRESSES:
+        elif part.lower() in _SPELLED_IN_ADDRESSES or part in "aA":
             words.append(spell(part))
         else:
             words.append(_ADDRESS_SIGNS.get(part, part if part.isalpha() else ""))

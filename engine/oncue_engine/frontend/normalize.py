@@ -8,15 +8,13 @@ pipeline, or that package, loses or mangles text, it is mended here:
 3. "2.5.1" keeps its first point ("two point five point one").
 4. More than 26 protected pinyin syllables or names in one text stay apart.
 
-Plain English sentences, letters only and none of the grammars' abbreviations, skip the grammars: the answer is the same
-and long texts cost a hundredth of the time.
+The grammars take about 0.1 ms per character.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from difflib import SequenceMatcher
+from collections.abc import Iterator, Mapping, Sequence
 
 from wetext import Normalizer  # type: ignore[import-untyped]
 
@@ -37,13 +35,12 @@ _TECHNICAL_TERM = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+")
 _NAME = re.compile("[\u4e00-\u9fff]+(?:[-·—][\u4e00-\u9fff]+){1,2}")
 _DOTTED_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w)")
 _SENTENCE_BREAK = re.compile(r"(?<=[a-z]{4}[.!?])\s+(?=[A-Z])|(?<=[。！？])\s*|\n\s*")
-_PLAIN_ENGLISH = re.compile(r"[A-Z]?[a-z]+(?:['-][a-z]+)*(?:[,?!]?\s[A-Za-z]?[a-z]+(?:['-][a-z]+)*|\sI)*[.,?!]?")
-_ABBREVIATED = re.compile(
-    r"\b(?:[Mm]rs?|[Mm]s|[Dd]r|[Ss]t|[Mm]t|[Ff]t|[JjSs]r|[Pp]rof|[Cc]apt|[Cc]ol|[Gg]en|[Ss]gt|[Ll]t|[Rr]ev|[Hh]on|[Gg]ov|"
-    r"[Ss]en|[Rr]ep|[Pp]res|[Ii]nc|[Ll]td|[Cc]o|[Cc]orp|[Vv]s|[Ee]tc|[Nn]o|[Aa]ve|[Bb]lvd|[Rr]d|[Dd]ept|[Aa]pprox|"
-    r"[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Jj]un|[Jj]ul|[Aa]ug|[Ss]ept?|[Oo]ct|[Nn]ov|[Dd]ec|[Aa]m|[Pp]m|[Oo]z|[Ll]bs?)\b"
-)
+_PORTION = re.compile(r".{400,800}?[\s，、,]|.{1,800}", re.DOTALL)
+"""How a sentence without end is cut for the grammars."""
 _WORD = re.compile(r"[A-Za-z0-9]+|[^\sA-Za-z0-9]")
+_LOOK_AHEAD_OLD, _LOOK_AHEAD_NEW = 10, 30
+_MARK_PENALTY = 4
+"""A mark that agrees says less than a word that does: "12.50" has a point, and so has the end of the sentence."""
 _ESCAPED = re.compile(r"\\([\"\\])")
 
 _CHARACTER_GROUPS = (
@@ -92,12 +89,12 @@ class PublicNormaliser:
             tracked = tracked.slice(0, len(tracked.text.rstrip()))
             tracked, syllables = _protect(tracked, PINYIN, "pinyin")
             tracked, names = _protect(tracked, _NAME, "n")
-            tracked = self._apply(tracked, self._chinese, skips=lambda sentence: False)
+            tracked = self._apply(tracked, self._chinese)
             tracked = _restore(tracked, names, "n")
             tracked = _restore(tracked, [correct_pinyin(syllable) for syllable in syllables], "pinyin")
         else:
             tracked = tracked.sub(_DOTTED_NUMBER, _keep_points)
-            tracked = self._apply(tracked, self._english, skips=_is_plain_english)
+            tracked = self._apply(tracked, self._english)
         tracked = tracked.sub(re.compile(r"\s*<H>\s*"), lambda match: "-")
         tracked = tracked.sub(_CHARACTER_MAP, lambda match: _CHARACTERS.get(match.group(), "…"))
         if chinese:
@@ -110,30 +107,29 @@ class PublicNormaliser:
             return reading
         return reading.get("zh" if chinese else "en", term)
 
-    def _apply(self, text: TrackedText, grammar: Normalizer, skips: Callable[[str], bool]) -> TrackedText:
+    def _apply(self, text: TrackedText, grammar: Normalizer) -> TrackedText:
         """The grammars, sentence by sentence, so that what they fail on is one sentence and not the text."""
-        result = TrackedText.of("")
-        for start, stop, is_break in _sentences(text.text):
-            part = text.slice(start, stop)
-            result += part if is_break or skips(part.text) else _through(grammar, part)
-        return result
+        parts = [
+            text.slice(start, stop) if is_break else _through(grammar, text.slice(start, stop))
+            for start, stop, is_break in _sentences(text.text)
+        ]
+        return TrackedText.joined(parts)
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int, bool]]:
     """Bounds of sentences and of the breaks between them, in order."""
     start = 0
     for gap in _SENTENCE_BREAK.finditer(text):
-        if gap.start() > start:
-            yield start, gap.start(), False
+        yield from _portions(text, start, gap.start())
         if gap.group():
             yield gap.start(), gap.end(), True
         start = gap.end()
-    if start < len(text):
-        yield start, len(text), False
+    yield from _portions(text, start, len(text))
 
 
-def _is_plain_english(sentence: str) -> bool:
-    return _PLAIN_ENGLISH.fullmatch(sentence) is not None and not _ABBREVIATED.search(sentence)
+def _portions(text: str, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
+    for portion in _PORTION.finditer(text, start, stop):
+        yield portion.start(), portion.end(), False
 
 
 def _through(grammar: Normalizer, sentence: TrackedText) -> TrackedText:
@@ -149,32 +145,52 @@ def _through(grammar: Normalizer, sentence: TrackedText) -> TrackedText:
 def _aligned(sentence: TrackedText, written: str) -> TrackedText:
     """`written` tracked to the sentence it was made from: equal words to each other, what lies between as a whole."""
     old, new = list(_WORD.finditer(sentence.text)), list(_WORD.finditer(written))
+    spans = _match_words([match.group() for match in old], [match.group() for match in new])
     begins: list[int] = []
     ends: list[int] = []
-    matcher = SequenceMatcher(None, [m.group() for m in old], [m.group() for m in new], autojunk=False)
-    for kind, old_start, old_stop, new_start, new_stop in matcher.get_opcodes():
-        if new_start == new_stop:
-            continue
-        start = old[old_start].start() if old_start < len(old) else len(sentence.text)
-        stop = old[old_stop - 1].end() if old_stop > old_start else start
-        for at in range(new_start, new_stop):
-            first, last = new[at].span()
-            if kind == "equal":
-                start, stop = old[old_start + at - new_start].span()
-            blank = sentence.origin(start, start)
-            begins += [blank[0]] * (first - len(begins))
-            ends += [blank[1]] * (first - len(ends))
-            if kind == "equal":
-                begins += sentence.begins[start:stop]
-                ends += sentence.ends[start:stop]
-            else:
-                begin, end = sentence.origin(start, stop)
-                begins += [begin] * (last - first)
-                ends += [end] * (last - first)
-    begin, end = sentence.origin(len(sentence.text), len(sentence.text))
-    begins += [begin] * (len(written) - len(begins))
-    ends += [end] * (len(written) - len(ends))
+    for match, (first, last) in zip(new, spans, strict=True):
+        start = old[first].start() if first < len(old) else len(sentence.text)
+        stop = old[last - 1].end() if last > first else start
+        blank = sentence.origin(start, start)
+        begins += [blank[0]] * (match.start() - len(begins))
+        ends += [blank[1]] * (match.start() - len(ends))
+        if last == first + 1 and old[first].group() == match.group():
+            begins += sentence.begins[start:stop]
+            ends += sentence.ends[start:stop]
+        else:
+            begin, end = sentence.origin(start, stop)
+            begins += [begin] * len(match.group())
+            ends += [end] * len(match.group())
+    tail = sentence.origin(len(sentence.text), len(sentence.text))
+    begins += [tail[0]] * (len(written) - len(begins))
+    ends += [tail[1]] * (len(written) - len(ends))
     return TrackedText(written, tuple(begins), tuple(ends))
+
+
+def _match_words(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
+    """For every new word the range of old words it stands for: one pass, looking ahead for the next match."""
+    spans: list[tuple[int, int]] = []
+    i = 0
+    while len(spans) < len(new):
+        j = len(spans)
+        if i < len(old) and old[i] == new[j]:
+            spans.append((i, i + 1))
+            i += 1
+            continue
+        reach = [
+            (a + b + (0 if new[j + b].isalnum() else _MARK_PENALTY), a, b)
+            for b in range(min(_LOOK_AHEAD_NEW, len(new) - j))
+            for a in range(min(_LOOK_AHEAD_OLD, len(old) - i))
+            if old[i + a] == new[j + b]
+        ]
+        if not reach:
+            spans.append((i, min(i + 1, len(old))))
+            i = min(i + 1, len(old))
+            continue
+        _, a, b = min(reach)
+        spans += [(i, i + a)] * b + [(i + a, i + a + 1)]
+        i += a + 1
+    return spans
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ and words that are nouns and verbs are told apart by their neighbours (homograph
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,9 @@ _LETTER_NAMES: dict[str, Phones] = {
 }  # fmt: skip
 _SHORT_VERBS: dict[str, Phones] = {"'ll": ("ax", "l"), "'ve": ("ax", "v"), "'re": ("er",), "'d": ("d",), "'m": ("m",)}
 _MIN_STEM = 3
+_MAX_SPELLED = 6
+_VOWEL_LETTERS = re.compile("[aeiouy']")
+_DRAWN_OUT = re.compile(r"(.)\1{2,}")
 _MAX_CACHED_WORDS = 20_000
 
 
@@ -92,6 +96,13 @@ class Pronouncer:
         return known
 
     def _unlisted(self, word: str) -> Phones:
+        if _DRAWN_OUT.search(word):
+            # "sooo": a listed word with its last letter drawn out, else at most two of each letter.
+            return self.word(
+                next(filter(self.dictionary.__contains__, _shortenings(word)), _DRAWN_OUT.sub(r"\1\1", word))
+            )
+        if len(word) <= _MAX_SPELLED and not _VOWEL_LETTERS.search(word):
+            return spell_out(word)
         return self._shortened(word) or self._form(word) or self.letters.phones(word) or spell_out(word)
 
     def _shortened(self, word: str) -> Phones | None:
@@ -112,6 +123,8 @@ class Pronouncer:
 
     def _form(self, word: str) -> Phones | None:
         """A form of a listed word: plural, past, -ing, -er, -est, -ly, -ness, -less, -ful, or two words in one."""
+        if word.endswith("in") and word + "g" in self.dictionary:
+            return (*self.word(word + "g")[:-1], "n")
         for ending, join in _ENDINGS:
             if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM - 1:
                 for stem in _stems(word[: -len(ending)], ending):
@@ -119,6 +132,10 @@ class Pronouncer:
                     if phones:
                         return join(phones)
         return None
+
+
+def _shortenings(word: str) -> tuple[str, str]:
+    return _DRAWN_OUT.sub(r"\1", word), _DRAWN_OUT.sub(r"\1\1", word)
 
 
 def _stems(rest: str, ending: str) -> list[str]:

@@ -22,16 +22,16 @@ _PART = re.compile(rf"{_CJK.pattern}|[^{_CJK.pattern[1:]}+")
 def space_cjk(text: str) -> TrackedText:
     """Upper case, one blank around every CJK character, none at the ends (spec 2.1); tracked to `text`."""
     whole = TrackedText.of(text)
-    spaced = TrackedText.of("")
+    parts: list[TrackedText] = []
     for part in _PART.finditer(text):
         stripped = part.group().strip()
         if not stripped:
             continue
         start = part.start() + part.group().index(stripped)
-        if spaced.text:
-            spaced += TrackedText(" ", (start,), (start,))
-        spaced += whole.slice(start, start + len(stripped))
-    return spaced.map_characters(str.upper)
+        if parts:
+            parts.append(TrackedText(" ", (start,), (start,)))
+        parts.append(whole.slice(start, start + len(stripped)))
+    return TrackedText.joined(parts).map_characters(str.upper)
 
 
 class SentencePieceTokenizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["TrackedText"]
@@ -68,6 +68,15 @@ class TrackedText:
 
     def slice(self, start: int, stop: int) -> TrackedText:
         return TrackedText(self.text[start:stop], self.begins[start:stop], self.ends[start:stop])
+
+    @classmethod
+    def joined(cls, parts: Sequence[TrackedText]) -> TrackedText:
+        """Parts of one original, in order, after each other."""
+        return cls(
+            "".join(part.text for part in parts),
+            tuple(begin for part in parts for begin in part.begins),
+            tuple(end for part in parts for end in part.ends),
+        )
 
     def __add__(self, other: TrackedText) -> TrackedText:
         """Both after each other; they must share the original, this one's part first."""

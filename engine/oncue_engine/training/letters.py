@@ -33,11 +33,17 @@ __all__ = ["build_lexicon", "main", "phone_distance", "train_letters"]
 
 Word = tuple[str, tuple[str, ...]]
 
-CORRECTIONS = {"does": "d ah z", "lead": "l iy d", "leads": "l iy d z", "a": "ax", "to": "t ax",
-               "read": "r eh d|r iy d",
-               "close": "k l ow s|k l ow z", "closes": "k l ow z ih z", "hmm": "hh ah m",
-               "psst": "p s t", "brr": "b er", "grr": "g er", "tsk": "t ih s k"}  # fmt: skip
-"""Where flite's dictionary, asked for a lone word, is wrong or says it otherwise than in running text."""
+CORRECTIONS = {
+    "does": "d ah z", "lead": "l iy d", "leads": "l iy d z", "a": "ax", "to": "t ax", "read": "r eh d|r iy d",
+    "close": "k l ow s|k l ow z", "closes": "k l ow z ih z", "kinda": "k ay n d ax", "goin": "g ow ih n",
+    "hmm": "hh ah m", "hmmm": "hh ah m", "mmm": "m", "mhm": "m hh m", "psst": "p s t", "pfft": "p f t", "brr": "b er",
+    "grr": "g er", "tsk": "t ih s k", "haha": "hh aa hh aa", "hahaha": "hh aa hh aa hh aa", "aww": "ao",
+    "omg": "ow eh m jh iy", "rpg": "aa r p iy jh iy", "asap": "ey eh s ey p iy", "json": "jh ey s aa n",
+    "jpeg": "jh ey p eh g", "covid": "k ow v ih d", "tiktok": "t ih k t aa k", "pokemon": "p ow k ax m aa n",
+    "blockchain": "b l aa k ch ey n", "javascript": "jh aa v ax s k r ih p t", "meme": "m iy m", "memes": "m iy m z",
+    "mage": "m ey jh", "mages": "m ey jh ih z", "paladin": "p ae l ax d ih n", "emoji": "ih m ow jh iy",
+}  # fmt: skip
+"""Where flite, asked for a lone word, is wrong or says it otherwise than in running text, and words newer than CMUdict."""
 
 ORDER = 6
 MIN_GAIN = 3.0

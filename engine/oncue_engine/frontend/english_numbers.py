@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from oncue_engine.frontend.number_words import cardinal, decimal, digits, ordinal, plural, year
 
-__all__ = ["MONTHS", "NUMBER_RULES", "Rule", "say_number"]
+__all__ = ["MONTHS", "NUMBER_RULES", "SENTENCE_STARTERS", "Rule", "ends_sentence", "say_number"]
 
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
 
@@ -44,10 +44,21 @@ _UNITS = {
     "kWh": "kilowatt hour", "V": "volt", "mV": "millivolt", "mA": "milliamp", "dB": "decibel", "ms": "millisecond",
     "µs": "microsecond", "s": "second", "sec": "second", "secs": "second", "min": "minute", "mins": "minute",
     "h": "hour", "hr": "hour", "hrs": "hour", "fps": "frame per second", "px": "pixel", "rpm": "revolution per minute",
-    "cal": "calorie", "kcal": "kilocalorie", "ha": "hectare", "bpm": "beat per minute", "m²": "square meter",
+    "cal": "calorie", "kcal": "kilocalorie", "ha": "hectare", "bpm": "beat per minute",
+    "m²": "square meter", "tsp": "teaspoon", "tbsp": "tablespoon", "USD": "dollar", "EUR": "euro", "GBP": "pound",
 }  # fmt: skip
 _DENOMINATORS = {2: "half", 4: "quarter"}
+SENTENCE_STARTERS = frozenset(
+    "the then he she it i we they this that but and a an in on at so if you there what when how why who".split()
+)
 _PLAIN_PAIRS = {"24/7": "twenty four seven", "9/11": "nine eleven"}
+
+
+def ends_sentence(match: re.Match[str]) -> bool:
+    """Whether a point at the end of `match` may end a sentence: the text ends, or a usual first word follows."""
+    rest = match.string[match.end() :].lstrip(" \"')]")
+    following = re.match(r"[A-Z][a-z]*\b", rest)
+    return not rest or (following is not None and following.group().lower() in SENTENCE_STARTERS)
 
 
 def say_number(whole: str, part: str = "") -> str:
@@ -121,8 +132,8 @@ def _time(match: re.Match[str]) -> str | None:
 
 
 def _half_day(half: str, match: re.Match[str]) -> str:
-    """ "a.m." keeps its point only where it ends the text."""
-    ends = match.group().endswith(".") and not match.string[match.end() :].strip(" \"')")
+    """ "a.m." keeps its point only where it ends a sentence."""
+    ends = match.group().endswith(".") and ends_sentence(match)
     return (" ay M" if half in "aA" else " P M") + ("." if ends else "")
 
 
@@ -153,7 +164,7 @@ def _unit(match: re.Match[str]) -> str | None:
     head, per, rest = name.partition(" per ")
     if not _is_one(match) and not head.endswith("hertz"):
         head = head[:-4] + "feet" if head.endswith("foot") else head + "s"
-    ends = match.group().endswith(".") and not match.string[match.end() :].strip(" \"')")
+    ends = match.group().endswith(".") and ends_sentence(match)
     return f"{amount} {head}{per}{rest}" + ("." if ends else "")
 
 
@@ -169,8 +180,11 @@ def _fraction(match: re.Match[str]) -> str | None:
     top, bottom = int(match["top"]), int(match["bottom"])
     if match.group().strip() in _PLAIN_PAIRS:
         return _PLAIN_PAIRS[match.group().strip()]
-    if bottom < 2 or bottom > 100 or top >= bottom:
-        said = f"{cardinal(match['top'])} over {cardinal(match['bottom'])}"
+    if top == bottom and not match["whole"]:
+        return f"{cardinal(match['top'])} {cardinal(match['bottom'])}"
+    if bottom < 2 or bottom > 20 or top >= bottom:
+        between = "over" if top > bottom else "out of"
+        said = f"{cardinal(match['top'])} {between} {cardinal(match['bottom'])}"
         return f"{cardinal(match['whole'])} and {said}" if match["whole"] else said
     name = _DENOMINATORS.get(bottom) or ordinal(str(bottom))
     if top != 1:
@@ -235,12 +249,12 @@ NUMBER_RULES: tuple[Rule, ...] = (
     (re.compile(rf"(?<![\w.])(?P<from>{_WHOLE})\s?[–-]\s?(?={_WHOLE}(?!\w*-))"), lambda match: f"{match['from']} to "),
     (re.compile(r"(?<![\w)])[-–](?=[\d.]*\d)"), lambda match: "minus "),
     (re.compile(rf"{_NOT_GLUED}{_AMOUNT}\s?%"), lambda match: (said := _amount(match)) and f"{said} percent"),
-    (re.compile(rf"{_NOT_GLUED}{_AMOUNT}\s?°\s?(?P<scale>[CFK]\b)?"), _degrees),
+    (re.compile(rf"{_NOT_GLUED}{_AMOUNT}\s?°(?:\s?(?P<scale>[CFK])\b)?"), _degrees),
     (
         re.compile(
             rf"{_NOT_GLUED}{_AMOUNT}\s?"
             rf"(?P<unit>{'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))})(?![\w/'])"
-            r"(?:(?<=ft|lb|oz|hr|mi|yd)\.|(?<=lbs|hrs|sec|min|yds)\.|(?<=secs|mins)\.)?"
+            r"(?:(?<=ft|lb|oz|hr|mi|yd)\.|(?<=lbs|hrs|sec|min|yds)\.|(?<=tsp)\.|(?<=secs|mins|tbsp)\.)?"
         ),
         _unit,
     ),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from oncue_engine.frontend.dictionary import Dictionary
-from oncue_engine.frontend.english_numbers import MONTHS, Rule
+from oncue_engine.frontend.english_numbers import MONTHS, SENTENCE_STARTERS, Rule, ends_sentence
 from oncue_engine.frontend.number_words import cardinal, digits, ordinal
 
 __all__ = ["ABBREVIATION_RULES", "ADDRESS_RULES", "SYMBOL_RULES", "WORD_RULES", "acronym_rules", "spell"]
@@ -55,9 +55,6 @@ _NUMBERED = (
     "[Ll]evel|[Ee]pisode|[Ss]eason|[Bb]owl|[Mm]ark|[Ff]igure|[Aa]rticle|[Ss]tage|[Tt]ier|[Rr]ank|[Gg]rade"
 )
 
-_STARTERS = frozenset(
-    "the then he she it i we they this that but and a an in on at so if you there what when how".split()
-)
 _LABELS = frozenset(
     "plan vitamin grade group type class option section part team hepatitis appendix room level".split()
 )
@@ -76,13 +73,9 @@ def spell(letters: str) -> str:
     return " ".join("ay" if letter in "aA" else letter.upper() for letter in letters if letter.isalpha())
 
 
-def _ends_text(match: re.Match[str]) -> bool:
-    return not match.string[match.end() :].strip(" \"')]")
-
-
 def _closed(words: str, match: re.Match[str]) -> str:
-    """The words of an abbreviation, with its point again where that also ended the text."""
-    return words + ("." if match.group().endswith(".") and _ends_text(match) else "")
+    """The words of an abbreviation, with its point again where that may also end a sentence."""
+    return words + ("." if match.group().endswith(".") and ends_sentence(match) else "")
 
 
 def _address(match: re.Match[str]) -> str:
@@ -114,7 +107,7 @@ def _initial(match: re.Match[str]) -> str | None:
     """A point after a name's initial goes; one after "plan B" ends a sentence."""
     before = re.search(r"([A-Za-z]+)\W*$", match.string[max(0, match.start() - 30) : match.start()])
     label = before is not None and before[1].lower() in _LABELS
-    return None if label or match["next"].lower() in _STARTERS else match["letter"]
+    return None if label or match["next"].lower() in SENTENCE_STARTERS else match["letter"]
 
 
 def _dotted(match: re.Match[str]) -> str:
@@ -179,7 +172,11 @@ WORD_RULES: tuple[Rule, ...] = (
         re.compile(r"(?<=[a-z]\s)(?P<roman>III|II|IV|VI|VII|VIII|IX|XI|XII|XIII)\b(?!')"),
         lambda match: cardinal(str(_ROMAN[match["roman"]])),
     ),
-    (re.compile(r"(?<=[a-z]\s)A(?=\s*[.,;:!?]|\s*$)"), lambda match: "ay"),
+    (re.compile(r"(?<=[a-z]\s)A(?=\s*[.,;:!?]|\s*$)|\bA(?=-[a-z])(?!-ha\b)"), lambda match: "ay"),
+    (
+        re.compile(r"\bIT(?=\s(?:departments?|support|teams?|staff|guys?|managers?|security|services|industry)\b)"),
+        lambda match: "I T",
+    ),
     (re.compile(r"\b[Aa]nd/or\b"), lambda match: "and or"),
     (re.compile(r"\bw/o\b"), lambda match: "without"),
     (re.compile(r"\bw/(?=\s|\w)"), lambda match: "with "),

@@ -39,6 +39,8 @@ CASES = [
     ("v2.5.1 on 192.168.0.1", "version two point five point one on one hundred ninety two dot one hundred sixty eight "
      "dot zero dot one."),
     ("No. 5, #5, vol. 3, pp. 3-4", "number five, number five, volume three, pages three to four."),
+    ("2/5, 98/100, 120/80, 50/50", "two fifths, ninety eight out of one hundred, one hundred twenty over eighty, "
+     "fifty fifty."),
     # money, per cent, units
     ("$5, $1, $0.99, $2.5 million, $3M", "five dollars, one dollar, ninety nine cents, two point five million dollars, "
      "three million dollars."),
@@ -51,6 +53,7 @@ CASES = [
      "sixty miles per hour."),
     ("16 GB at 3.5 GHz", "sixteen gigabytes at three point five gigahertz."),
     ("6 ft. tall, or 6'2\"", "six feet tall, or six foot two."),
+    ("-5° to 10°, 2 tbsp. sugar, 10 USD", "minus five degrees to ten degrees, two tablespoons sugar, ten dollars."),
     # dates and times
     ("on 2024-05-06", "on May sixth, twenty twenty four."),
     ("5/6/2024 or 13/2/2024", "May sixth, twenty twenty four or February thirteenth, twenty twenty four."),
@@ -70,6 +73,8 @@ CASES = [
     ("e.g. this, i.e. that", "for example this, that is that."),
     ("J. R. R. Tolkien. Plan B. He left.", "J R R Tolkien. Plan B. He left."),
     ("The U.S. and the U.S.A.", "The U S and the U S ay."),
+    ("Ask the I.R.S. The E.U. agreed at 5 p.m. Then", "Ask the I R S. The E U agreed at five P M. Then."),
+    ("the IT department is on the A-list", "the I T department is on the ay-list."),
     ("NASA, BBC and FBI", "NASA, B B C and F B I."),
     ("the CEOs in the US", "the C E O's in the U S."),
     ("STOP OR I WILL SHOOT US ALL", "STOP OR I WILL SHOOT US ALL."),

@@ -34,7 +34,7 @@ async def test_the_server_ends_with_the_block(tiny_model_dir: Path, tmp_path: Pa
 async def test_the_server_ends_with_its_parent(tiny_model_dir: Path, tmp_path: Path) -> None:
     """Also when the parent has no chance to say so."""
     command = [sys.executable, "-c", ORPHAN, "--model", str(tiny_model_dir), "--data", str(tmp_path)]
-    done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, text=True, timeout=100)
+    done = await asyncio.to_thread(subprocess.run, command, stdout=subprocess.PIPE, text=True, timeout=200)
     assert done.returncode == 9
     for _ in range(100):
         if await _silent(done.stdout.strip()):

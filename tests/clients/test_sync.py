@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = """
+import pathlib
 import sys
 import oncue
 
@@ -28,7 +29,7 @@ with oncue.connect_sync(address) as client:
         assert error.reason == "TEXT_EMPTY", error.reason
     else:
         raise AssertionError("an empty text was spoken")
-    emotion = client.emotions.create(voice_id, open(path, "rb").read())
+    emotion = client.emotions.create(voice_id, pathlib.Path(path))
     client.emotions.delete(emotion)
     client.voices.delete(voice)
 print("done")
@@ -40,6 +41,6 @@ def test_sync_client(server_address: str, clip: Path, new_id: str) -> None:
         [sys.executable, "-W", "error", "-c", PROGRAM, server_address, str(clip), new_id],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Annotated
 
 import typer
@@ -32,11 +32,7 @@ async def open_client(server: str | None) -> AsyncIterator[Client]:
         async with connect(server) as client:
             yield client
         return
-    own = LocalServer()
-    with console.status("starting a server"):
-        address = await own.__aenter__()
-    try:
-        async with connect(address) as client:
-            yield client
-    finally:
-        await own.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        with console.status("starting a server") if console.is_terminal else nullcontext():
+            address = await stack.enter_async_context(LocalServer())
+        yield await stack.enter_async_context(connect(address))

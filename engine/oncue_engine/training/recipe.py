@@ -215,7 +215,7 @@ class Recipe:
             "vocoder": self._state("vocoder", "vocoder."),
         }
         target = self.home / "nano" / "model"
-        pace = natural_pace(self._tokens("t2s")[:4000])
+        pace = natural_pace(self._tokens("package"))
         write_model(target, self.config_path, self.statistics(), states, pace)
         write_voices(target / "voices", BUILT_IN_VOICES)
 

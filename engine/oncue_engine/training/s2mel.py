@@ -7,6 +7,7 @@ the rows get the latents of the language model, and a tenth loses style, prompt 
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,6 @@ from torch import Tensor, nn
 from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.flow import solve, training_pair
 from oncue_engine.model.s2mel import S2Mel, S2MelConfig
-from oncue_engine.training.batches import endless_batches
 from oncue_engine.training.features import FRAMES_PER_TOKEN
 from oncue_engine.training.loop import LoopConfig, train
 
@@ -30,11 +30,13 @@ __all__ = ["MelItem", "S2MelTraining", "train_s2mel"]
 
 @dataclass(frozen=True, slots=True)
 class S2MelTraining:
-    frame_budget: int = 5600
+    frame_budget: int = 4800
+    """Frames in a batch, prompts included."""
     latent_share: float = 0.5
     drop_share: float = 0.1
-    max_prompt_codes: int = 50
-    max_target_codes: int = 90
+    prompt_codes: tuple[int, ...] = (14, 22, 30, 38, 46)
+    target_codes: tuple[int, ...] = (24, 32, 40, 48, 56, 64, 72, 80)
+    """All rows of a batch are equally long: one of these each, so that shapes recur."""
     continued_share: float = 0.6
     """Rows whose target begins with given frames."""
 
@@ -55,79 +57,92 @@ class MelItem:
 class _Row:
     prompt: MelItem
     prompt_begin: int
-    prompt_codes: int
     target: MelItem
     target_begin: int
-    target_codes: int
     given_codes: int
-    style: MelItem
-    """Whose style: the prompt's clip, as in synthesis."""
 
 
-def _cut(values: npt.NDArray[np.float16], begin: int, codes: int) -> Tensor:
-    first = int(begin * FRAMES_PER_TOKEN)
-    rows = values[first : first + int(codes * FRAMES_PER_TOKEN)]
-    return torch.from_numpy(rows.astype(np.float32))
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    rows: tuple[_Row, ...]
+    prompt_codes: int
+    target_codes: int
+    seed: str
 
 
-class _Assembler:
-    """Draws rows and turns them into tensors."""
+def _frames(codes: int) -> int:
+    return int(codes * FRAMES_PER_TOKEN)
 
-    def __init__(self, items: Sequence[MelItem], codec: SemanticCodec, model: S2Mel, settings: S2MelTraining) -> None:
+
+def _mel(item: MelItem, begin: int, codes: int) -> Tensor:
+    """[frames, 80] of a crop; `begin` is even, so that it falls on a whole frame."""
+    return torch.from_numpy(item.mel[_frames(begin) : _frames(begin) + _frames(codes)].astype(np.float32))
+
+
+class _Drawer:
+    """Draws batches of equally long rows from the items long enough for them."""
+
+    def __init__(self, items: Sequence[MelItem], settings: S2MelTraining) -> None:
+        self.settings = settings
         self.by_speaker: dict[int, list[MelItem]] = defaultdict(list)
         for item in items:
             self.by_speaker[item.speaker].append(item)
-        self.codec = codec
-        self.model = model
-        self.settings = settings
-
-    def draw(self, target: MelItem, rng: random.Random) -> _Row:
-        s = self.settings
-        codes = min(len(target.codes), rng.randint(16, s.max_target_codes))
-        begin = 2 * rng.randrange((len(target.codes) - codes) // 2 + 1)  # even, so that mel frames begin at a whole frame
-        prompt = rng.choice(self.by_speaker[target.speaker])
-        prompt_codes = 2 * (min(len(prompt.codes), rng.randint(12, s.max_prompt_codes)) // 2)
-        prompt_begin = 2 * rng.randrange((len(prompt.codes) - prompt_codes) // 2 + 1)
-        given = rng.randint(1, max(1, codes - 8)) if rng.random() < s.continued_share else 0
-        return _Row(prompt, prompt_begin, prompt_codes, target, begin, codes, given, prompt)
-
-    def tensors(self, rows: Sequence[_Row], rng: random.Random) -> dict[str, Tensor]:
-        """mel [B,80,F], prompt_x, mu [B,F,C], style, lengths, and `solved` [B,1,F]: where the loss counts."""
-        mels, mus, lengths, begins = [], [], [], []
-        for row in rows:
-            p, t = row.prompt, row.target
-            parts = []
-            with_latents = rng.random() < self.settings.latent_share
-            for item, begin, codes, latents in (
-                (p, row.prompt_begin, row.prompt_codes, False),
-                (t, row.target_begin, row.target_codes, with_latents),
-            ):
-                ids = torch.from_numpy(item.codes[begin : begin + codes].astype(np.int64))
-                with torch.no_grad():
-                    semantic = self.codec.embed(ids[None])
-                if latents:
-                    state = torch.from_numpy(item.latents[begin : begin + codes].astype(np.float32))
-                    semantic = self.model.semantic(state[None], semantic)
-                parts.append(self.model.length_regulator(semantic, int(codes * FRAMES_PER_TOKEN))[0])
-            mus.append(torch.cat(parts))
-            mels.append(
-                torch.cat([_cut(p.mel, row.prompt_begin, row.prompt_codes), _cut(t.mel, row.target_begin, row.target_codes)])
-            )
-            lengths.append(len(mels[-1]))
-            begins.append(len(parts[0]) + int(row.given_codes * FRAMES_PER_TOKEN))
-        longest = max(lengths)
-        mel = torch.stack([torch.nn.functional.pad(m, (0, 0, 0, longest - len(m))) for m in mels]).transpose(1, 2)
-        mu = torch.stack([torch.nn.functional.pad(m, (0, 0, 0, longest - len(m))) for m in mus])
-        frame = torch.arange(longest)[None]
-        begin_at, end_at = torch.tensor(begins)[:, None], torch.tensor(lengths)[:, None]
-        return {
-            "mel": mel,
-            "mu": mu,
-            "style": torch.from_numpy(np.stack([row.style.style for row in rows])),
-            "lengths": torch.tensor(lengths),
-            "begins": torch.tensor(begins),
-            "solved": ((frame >= begin_at) & (frame < end_at))[:, None].float(),
+        self.long_enough = {
+            size: [item for item in items if len(item.codes) >= size] for size in (*settings.target_codes, *settings.prompt_codes)
         }
+
+    def batch(self, seed: str, count: int | None = None) -> _Batch:
+        """The batch that `seed` decides; `count` rows, or as many as the budget holds."""
+        rng = random.Random(seed)
+        s = self.settings
+        target_codes = rng.choice([size for size in s.target_codes if self.long_enough[size]])
+        prompt_codes = rng.choice(s.prompt_codes)
+        count = count or max(4, s.frame_budget // _frames(prompt_codes + target_codes) // 4 * 4)
+        rows = []
+        while len(rows) < count:
+            target = rng.choice(self.long_enough[target_codes])
+            prompts = [item for item in rng.sample(self.by_speaker[target.speaker], min(6, len(self.by_speaker[target.speaker])))
+                       if len(item.codes) >= prompt_codes]  # fmt: skip
+            if not prompts:
+                continue
+            given = rng.randint(1, target_codes - 8) if rng.random() < s.continued_share else 0
+            rows.append(
+                _Row(
+                    prompts[0], 2 * rng.randrange((len(prompts[0].codes) - prompt_codes) // 2 + 1),
+                    target, 2 * rng.randrange((len(target.codes) - target_codes) // 2 + 1), given,
+                )
+            )  # fmt: skip
+        return _Batch(tuple(rows), prompt_codes, target_codes, seed)
+
+
+def _stack(rows: Sequence[npt.NDArray[np.float16]]) -> Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def batch_tensors(model: S2Mel, codec: SemanticCodec, batch: _Batch, latent_share: float) -> dict[str, Tensor]:
+    """mel [B,80,F], mu [B,F,C], style [B,S], begins [B] and `solved` [B,1,F]: where the loss counts."""
+    p, c, rows = batch.prompt_codes, batch.target_codes, batch.rows
+    prompt_ids = torch.from_numpy(np.stack([r.prompt.codes[r.prompt_begin : r.prompt_begin + p] for r in rows]).astype(np.int64))
+    target_ids = torch.from_numpy(np.stack([r.target.codes[r.target_begin : r.target_begin + c] for r in rows]).astype(np.int64))
+    latents = _stack([r.target.latents[r.target_begin : r.target_begin + c] for r in rows])  # [B, c, M]
+    with torch.no_grad():
+        prompt_emb, target_emb = codec.embed(prompt_ids), codec.embed(target_ids)
+    rng = random.Random(f"latents/{batch.seed}")
+    mixed = torch.tensor([float(rng.random() < latent_share) for _ in rows])[:, None, None]
+    target_rows = target_emb + mixed * model.gpt_layer(latents)
+    mu = torch.cat(
+        [model.length_regulator(prompt_emb, _frames(p)), model.length_regulator(target_rows, _frames(c))], dim=1
+    )
+    mel = torch.stack([torch.cat([_mel(r.prompt, r.prompt_begin, p), _mel(r.target, r.target_begin, c)]) for r in rows])
+    begins = torch.tensor([_frames(p) + _frames(r.given_codes) for r in rows])
+    frame = torch.arange(mel.shape[1])[None]
+    return {
+        "mel": mel.transpose(1, 2),
+        "mu": mu,
+        "style": torch.from_numpy(np.stack([r.prompt.style for r in rows])),  # of the prompt's clip, as in synthesis
+        "begins": begins,
+        "solved": (frame >= begins[:, None])[:, None].float(),
+    }
 
 
 def train_s2mel(
@@ -142,45 +157,41 @@ def train_s2mel(
     """Train; validation prints the flow loss and the mel distance of an 8-step solution on held-out items."""
     model = S2Mel(config)
     modules = nn.ModuleDict({"s2mel": model})
-    assembler = _Assembler([*items, *held_out], codec, model, settings)
+    drawer, checks = _Drawer(items, settings), _Drawer(held_out, settings)
 
-    def batches(first_step: int) -> Iterator[list[MelItem]]:
-        budget = settings.frame_budget
-        reach = settings.max_target_codes + settings.max_prompt_codes
-        return endless_batches(
-            items, lambda i: int(min(len(i.codes) + 32, reach) * FRAMES_PER_TOKEN), budget, seed=7, first_step=first_step
-        )
+    def batches(first_step: int) -> Iterator[_Batch]:
+        for step in itertools.count(first_step):
+            yield drawer.batch(f"s2mel/{step}")
 
-    def flow_loss(batch: Sequence[MelItem], rng: random.Random) -> Tensor:
-        data = assembler.tensors([assembler.draw(item, rng) for item in batch], rng)
+    def flow_loss(batch: _Batch) -> Tensor:
+        rng = random.Random(f"flow/{batch.seed}")
+        data = batch_tensors(model, codec, batch, settings.latent_share)
         solved, mel = data["solved"], data["mel"]
-        t = torch.tensor([rng.random() for _ in batch])
-        keep = torch.tensor([float(rng.random() >= settings.drop_share) for _ in batch])[:, None, None]
+        t = torch.tensor([rng.random() for _ in batch.rows])
+        keep = torch.tensor([float(rng.random() >= settings.drop_share) for _ in batch.rows])[:, None, None]
         point, velocity = training_pair(torch.randn_like(mel), mel, t)
-        prompt = mel * (torch.arange(mel.shape[2])[None] < data["begins"][:, None])[:, None]
         guess = model.estimator(
-            point * solved, prompt * keep, data["mu"] * keep, data["style"] * keep[:, :, 0], t, data["lengths"]
+            point * solved, mel * (1 - solved) * keep, data["mu"] * keep, data["style"] * keep[:, :, 0], t
         )
         return ((guess.float() - velocity).abs() * solved).sum() / (solved.sum() * mel.shape[1])
 
-    def losses(batch: list[MelItem], step: int) -> dict[str, Tensor]:
-        return {"loss": flow_loss(batch, random.Random(f"s2mel/{step}"))}
-
     def validate() -> dict[str, float]:
         torch.manual_seed(0)
-        rng = random.Random(0)
-        batch = list(held_out[:24])
-        flow = torch.stack([flow_loss(batch[k : k + 8], rng) for k in range(0, 24, 8)]).mean()
-        row = assembler.draw(batch[0], rng)
-        errors = []
-        for item in batch[:6]:
-            row = assembler.draw(item, rng)
-            data = assembler.tensors([row], rng)
-            begin = int(data["begins"][0])
-            noise = torch.randn_like(data["mel"])
-            made = solve(model.estimator, noise, data["mel"][:, :, :begin], data["mu"], data["style"], 8, 0.7)
-            errors.append((made - data["mel"])[:, :, begin:].abs().mean())
-        return {"flow": float(flow), "mel_l1": float(torch.stack(errors).mean())}
+        flow = torch.stack([flow_loss(checks.batch(f"check/{k}", 8)) for k in range(4)]).mean()
+        found = {"flow": float(flow)}
+        for name, share in (("mel_l1_codes", 0.0), ("mel_l1_latents", 1.0)):
+            errors = []
+            for k in range(4):
+                data = batch_tensors(model, codec, checks.batch(f"solve/{k}", 1), share)
+                begin = int(data["begins"][0])
+                noise = torch.randn_like(data["mel"])
+                made = solve(model.estimator, noise, data["mel"][:, :, :begin], data["mu"], data["style"], 8, 0.7)
+                errors.append((made - data["mel"])[:, :, begin:].abs().mean())
+            found[name] = float(torch.stack(errors).mean())
+        return found
+
+    def losses(batch: _Batch, step: int) -> dict[str, Tensor]:
+        return {"loss": flow_loss(batch)}
 
     train("s2mel", folder, modules, batches, losses, loop, validate)
     return model

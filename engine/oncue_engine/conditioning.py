@@ -12,6 +12,7 @@ model's fingerprint. An utterance holds the tensors it uses, so that what is evi
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import threading
@@ -36,7 +37,12 @@ from .requests import Reference
 
 __all__ = ["Conditioner", "EmotionConditioning", "VoiceConditioning"]
 
+_logger = logging.getLogger(__name__)
+
 _ENCODER_RATE_HZ = 16_000
+_SPEECH_BELOW_PEAK = 10 ** (-35 / 20)
+"""The first sample this close to the clip's peak is taken for speech."""
+_LEAD_IN_S = 0.05
 _FORMAT = "1"
 
 
@@ -164,13 +170,17 @@ class Conditioner:
         return self._model.encoder.semantic_features(features[None], mask[None])
 
     def _s2m_prompt(self, native: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(mel [80,P], condition [P,C]) of the clip's first `s2m_prompt_limit_s`."""
+        """(mel [80,P], condition [P,C]) of `s2m_prompt_limit_s` of the clip."""
         model, speech = self._model, self._model.config.speech
-        kept = native[: int(speech.s2m_prompt_limit_s * speech.sample_rate_hz)]
+        limit = int(speech.s2m_prompt_limit_s * speech.sample_rate_hz)
+        # Where S2M takes less than the others it need not spend that on the silence before the first word.
+        begin = min(_speech_begin(native, speech.sample_rate_hz), max(0, len(native) - limit))
+        kept = native[begin : begin + limit]
         mel = log_mel(kept[None], model.config.mel)[0]
-        _, embeddings = model.codec.quantize(features)  # the encoder sees the whole clip, S2M only its beginning
-        rows = max(1, round(embeddings.shape[1] * len(kept) / len(native)))
-        condition = model.s2mel.length_regulator(embeddings[:, :rows], mel.shape[1])[0]
+        _, embeddings = model.codec.quantize(features)  # the codec's encoder sees the whole clip
+        rows_per_sample = embeddings.shape[1] / len(native)
+        first, rows = int(begin * rows_per_sample), max(1, round(len(kept) * rows_per_sample))
+        condition = model.s2mel.length_regulator(embeddings[:, first : first + rows], mel.shape[1])[0]
         return mel, condition
 
     def _find(self, kind: type[Conditioning], sha256: str) -> Conditioning | None:
@@ -193,7 +203,11 @@ class Conditioner:
         # Copies: nothing cached shares memory with a larger tensor or remembers how it was computed.
         tensors = {field.name: getattr(made, field.name).detach().clone().contiguous() for field in fields(made)}
         kept = type(made)(**tensors)
-        _write(self._path(key), tensors)
+        try:
+            _write(self._path(key), tensors)
+        except OSError:
+            # A full disk costs an encoder pass after the next start, not this utterance.
+            _logger.exception("prepared prompts cannot be kept in %s", self._folder)
         self._remember(key, kept)
         return kept
 
@@ -210,6 +224,13 @@ class Conditioner:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"
+
+
+def _speech_begin(samples: Tensor, rate_hz: int) -> int:
+    """The sample a little before the first that is loud, in samples [n]."""
+    level = samples.abs()
+    loud = int((level >= level.max() * _SPEECH_BELOW_PEAK).float().argmax())
+    return max(0, loud - round(_LEAD_IN_S * rate_hz))
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:

@@ -142,3 +142,24 @@ def test_nothing_but_whole_files_lie_in_the_folder(nano: LoadedModel, tmp_path: 
     Conditioner(nano, tmp_path).make_voice("f" * 64, voice_clip)
     names = [path.name for path in tmp_path.iterdir()]
     assert len(names) == 1 and names[0].startswith("voice-") and names[0].endswith(".safetensors")
+
+
+def test_the_s2m_prompt_begins_with_speech(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
+    """This model's S2M takes 1 s: silence before the first word is not spent on."""
+    conditioner = Conditioner(nano, tmp_path)
+    silence = 1e-4 * torch.randn(24_000, generator=torch.Generator().manual_seed(0))
+    late = conditioner.encode_voice(Waveform(torch.cat((silence, voice_clip.samples)), 16_000))
+    assert late.prompt_mel.shape == (80, 62) and late.prompt_condition.shape[0] == 62
+    assert (late.prompt_mel[:, 6:].mean(0) > -9.0).all()  # silence lies near -11
+    only_end = Waveform(torch.cat((silence, silence, voice_clip.samples[:4_000])), 16_000)
+    assert conditioner.encode_voice(only_end).prompt_mel.shape == (80, 62)
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_now(
+    nano: LoadedModel, tmp_path: Path, voice_clip: Waveform, caplog: pytest.LogCaptureFixture
+) -> None:
+    conditioner = Conditioner(nano, tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    made = conditioner.make_voice("9" * 64, voice_clip)
+    assert conditioner.find_voice("9" * 64) is made
+    assert "cannot be kept" in caplog.text

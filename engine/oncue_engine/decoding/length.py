@@ -20,8 +20,6 @@ __all__ = ["Geometry", "LengthRange", "SegmentLength", "allot", "length_range"]
 
 _SLOWEST, _FASTEST = Fraction(2), Fraction(1, 2)
 _COMFORTABLE_SLOW, _COMFORTABLE_FAST = Fraction(5, 4), Fraction(4, 5)
-_RESAMPLER_MARGIN_SAMPLES = 16
-"""Native samples beyond the exact need, so that the resampler's own rounding can never leave the output short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +190,8 @@ def _exact_tokens(asked: int, natural_tokens: Sequence[int], geometry: Geometry)
 def _exact_samples(
     asked: int, natural_tokens: Sequence[int], geometry: Geometry, sample_rate_hz: int
 ) -> tuple[SegmentLength, ...] | None:
+    # Rounded up: the resampler's rounding then never leaves the output short (frontend/resample.py).
     native = -(-asked * geometry.native_rate_hz // sample_rate_hz)
-    if sample_rate_hz != geometry.native_rate_hz:
-        native += _RESAMPLER_MARGIN_SAMPLES
     # Pauses stretch with the speech around them.
     ratio = Fraction(native, geometry.natural_samples(natural_tokens))
     pause = round(geometry.pause_samples * ratio)

@@ -16,8 +16,9 @@ __all__ = ["Chunk", "ChunkPlanner", "ChunkPolicy"]
 class ChunkPolicy:
     """Times in seconds of speech at the natural pace, so that other token rates need no other policy."""
 
-    first_audio_s: float = 0.16
-    """What the first chunk can play. The tokens that the vocoder's right context takes come on top."""
+    first_audio_s: float = 0.32
+    """What the first chunk can play: about as long as the second one takes. The tokens that the vocoder's right context
+    needs come on top."""
     growth: float = 1.6
     longest_s: float = 1.28
     lookahead_s: float = 0.16

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from oncue_engine.decoding.length import Geometry, allot, length_range
 from oncue_engine.errors import InvalidRequest, LengthInfeasible
+from oncue_engine.frontend.resample import resampled_samples
 from oncue_engine.requests import LengthPolicy, TargetSamples, TargetTokens
 
 _NANO = Geometry(16_000, 256, Fraction(5, 2), 3_200, 300)
@@ -45,8 +46,8 @@ def test_samples_that_strict_accepts_are_shared_out_exactly(
     asked = limits.min_samples + int(share * (limits.max_samples - limits.min_samples))
     lengths = allot(TargetSamples(asked), LengthPolicy.STRICT, natural, geometry, rate_hz)
     native = sum((part.native_samples or 0) + part.pause_samples for part in lengths)
-    assert asked <= native * rate_hz / geometry.native_rate_hz  # enough for the output to be cut from
-    assert (native - 17) * rate_hz / geometry.native_rate_hz <= asked
+    assert resampled_samples(native - 1, geometry.native_rate_hz, rate_hz) <= asked
+    assert asked <= resampled_samples(native, geometry.native_rate_hz, rate_hz)
     assert lengths[-1].pause_samples == 0
     for part in lengths:
         assert part.tokens is not None and part.native_samples is not None

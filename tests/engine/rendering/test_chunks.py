@@ -42,7 +42,7 @@ def test_cuts_depend_on_the_tokens_alone(total: int, arrivals: list[int]) -> Non
 
 def test_the_first_chunk_is_small_and_they_grow() -> None:
     sizes = [chunk.end - chunk.begin for chunk in _cut(300, [300])][:-1]
-    assert sizes[0] == 9  # 0.16 s to play and 0.2 s of vocoder context
+    assert sizes[0] == 13  # 0.32 s to play and 0.2 s of vocoder context
     assert sizes == sorted(sizes)
     assert sizes[-1] == 32  # 1.28 s
 
@@ -50,14 +50,14 @@ def test_the_first_chunk_is_small_and_they_grow() -> None:
 @pytest.mark.parametrize("rate_hz", [12.5, 25.0, 50.0])
 def test_chunks_last_equally_long_at_every_token_rate(rate_hz: float) -> None:
     first = _cut(int(10 * rate_hz), [1000], rate_hz)[0]
-    assert first.end / rate_hz == pytest.approx(0.36, abs=1 / rate_hz)
+    assert first.end / rate_hz == pytest.approx(0.52, abs=1 / rate_hz)
 
 
 def test_an_unfinished_segment_waits_one_token_longer() -> None:
     planner = ChunkPlanner(ChunkPolicy(), 25.0, vocoder_context_s=0.2)
-    assert planner.next(13, finished=False) is None
-    assert planner.next(13, finished=True) == Chunk(0, 13, 13, last=True)
-    assert planner.next(14, finished=False) == planner.next(14, finished=True) == Chunk(0, 9, 13, last=False)
+    assert planner.next(17, finished=False) is None
+    assert planner.next(17, finished=True) == Chunk(0, 17, 17, last=True)
+    assert planner.next(18, finished=False) == planner.next(18, finished=True) == Chunk(0, 13, 17, last=False)
 
 
 def test_the_ramp_goes_on_in_the_next_segment() -> None:
@@ -66,4 +66,4 @@ def test_the_ramp_goes_on_in_the_next_segment() -> None:
     assert first is not None and first.last
     planner.advance(first)
     after = planner.next(100, finished=False)
-    assert after == Chunk(0, 15, 19, last=False)
+    assert after == Chunk(0, 21, 25, last=False)

@@ -81,10 +81,10 @@ class TargetTokens:
 class Sampling:
     """How tokens are drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch those filters off."""
 
-    temperature: float = 0.8
+    temperature: float = 0.6
     top_k: int = 30
     top_p: float = 0.8
-    repetition_penalty: float = 1.1
+    repetition_penalty: float = 1.0
 
 
 class PacingMode(enum.Enum):

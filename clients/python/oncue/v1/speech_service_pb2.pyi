@@ -238,13 +238,13 @@ class Sampling(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 (always the likeliest token) to 2. Unset: 0.8."""
+    """0 (always the likeliest token) to 2. Unset: 0.6."""
     top_k: _builtins.int
     """Draw from the k likeliest tokens, at least 0; 0 switches the filter off. Unset: 30."""
     top_p: _builtins.float
     """Draw from the likeliest tokens that make up this probability, above 0 to 1; 1 switches the filter off. Unset: 0.8."""
     repetition_penalty: _builtins.float
-    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1.1."""
+    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1."""
     def __init__(
         self,
         *,

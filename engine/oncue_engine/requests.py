@@ -94,7 +94,7 @@ class PacingMode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """REALTIME: stop generating when `max_lead_samples` (output rate) ahead of playback. UNPACED: as fast as it goes."""
+    """REALTIME: generation stops `max_lead_samples` (output rate) ahead of playback. UNPACED: as fast as it goes."""
 
     mode: PacingMode = PacingMode.REALTIME
     max_lead_samples: int | None = None

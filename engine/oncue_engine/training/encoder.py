@@ -124,7 +124,7 @@ def train_encoder(items: Sequence[FeatureItem], held_out: Sequence[FeatureItem],
         return endless_batches(items, lambda i: len(i.speech), 3600, seed=1, first_step=first_step)
 
     def losses(batch: list[FeatureItem], step: int) -> dict[str, Tensor]:
-        speech, lengths = pad_rows([i.speech for i in batch])
+        speech, _ = pad_rows([i.speech for i in batch])
         targets = side_targets(batch)
         hidden = modules["encoder"](_augment(speech), attention_mask=targets.mask.long()).last_hidden_state
         values = modules["heads"].losses(hidden, targets)

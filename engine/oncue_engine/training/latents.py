@@ -17,8 +17,10 @@ from oncue_engine.training.tokens import TokenItem
 __all__ = ["teacher_forced_latents"]
 
 
-def teacher_forced_latents(model: T2S, items: Sequence[TokenItem], seed: int, batch: int = 24) -> list[npt.NDArray[np.float16]]:
-    """[N, M] for every item: `final_norm` states that predict code 1..N, with prompts and free length drawn as in training."""
+def teacher_forced_latents(
+    model: T2S, items: Sequence[TokenItem], seed: int, batch: int = 24
+) -> list[npt.NDArray[np.float16]]:
+    """[N, M] for every item: `final_norm` states that predict code 1..N, with prompts drawn as in training."""
     picker = PromptPicker(items)
     settings = T2STraining()
     out: list[npt.NDArray[np.float16]] = [np.zeros((0, 0), np.float16)] * len(items)

@@ -75,7 +75,8 @@ def natural_pace(items: Sequence[TokenItem]) -> dict[str, object]:
 
 def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        key: (value.to(torch.float16) if value.is_floating_point() else value).contiguous() for key, value in state.items()
+        key: (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
+        for key, value in state.items()
     }
 
 

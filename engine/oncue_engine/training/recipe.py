@@ -92,8 +92,8 @@ class Recipe:
     def encoder_size(self) -> EncoderSize:
         c = self.config.semantic_encoder
         return EncoderSize(
-            c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size, c.conv_depthwise_kernel_size,
-            80 * self.config.speech.feature_stride,
+            c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size,
+            c.conv_depthwise_kernel_size, 80 * self.config.speech.feature_stride,
         )  # fmt: skip
 
     def statistics(self) -> Statistics:
@@ -126,7 +126,9 @@ class Recipe:
         sizes = self.config.t2s
         items = load_tokens(self.home / "features", self._shards("tokens", stage))
         return [
-            item for item in items if len(item.codes) <= sizes.max_mel_tokens and len(item.text) <= sizes.max_text_tokens
+            item
+            for item in items
+            if len(item.codes) <= sizes.max_mel_tokens and len(item.text) <= sizes.max_text_tokens
         ]
 
     # The stages
@@ -145,15 +147,28 @@ class Recipe:
         split = self._features("codec")
         config = replace(self.config.codec, has_decoder=True)
         train_codec(
-            self.encoder(), self.statistics(), split.train, split.held_out, self._folder("codec"), self._loop("codec"), config
+            self.encoder(),
+            self.statistics(),
+            split.train,
+            split.held_out,
+            self._folder("codec"),
+            self._loop("codec"),
+            config,
         )
 
     def make_t2s(self) -> None:
         encoder = self.encoder()["encoder"]
-        build_tokens(encoder, self.codec(), self.statistics(), self.home / "corpus", self.home / "features", self.home / "tokens")
+        build_tokens(
+            encoder, self.codec(), self.statistics(), self.home / "corpus", self.home / "features", self.home / "tokens"
+        )
         split = self._split(self._tokens("t2s"))
         train_t2s(
-            split.train, split.held_out[:_VALIDATION_ITEMS], self._folder("t2s"), self._loop("t2s"), self.config.t2s, T2STraining()
+            split.train,
+            split.held_out[:_VALIDATION_ITEMS],
+            self._folder("t2s"),
+            self._loop("t2s"),
+            self.config.t2s,
+            T2STraining(),
         )
 
     def make_style(self) -> None:
@@ -191,7 +206,9 @@ class Recipe:
             clips = load_shard(path)
             cached = folder / f"{path.stem}.npy"
             if not cached.exists():
-                np.save(cached, np.stack([style_of(model, clip.samples[:_STYLE_CLIP_SAMPLES]).numpy() for clip in clips]))
+                np.save(
+                    cached, np.stack([style_of(model, clip.samples[:_STYLE_CLIP_SAMPLES]).numpy() for clip in clips])
+                )
             for clip, style in zip(clips, np.load(cached), strict=True):
                 by_clip[clip.sentence, index[clip.speaker]] = style
         return [by_clip[item.sentence, item.speaker] for item in items]

@@ -1,8 +1,8 @@
 """Stage 7: codes and latents to mel, by flow matching on the frames after the prompt.
 
 A training row is [crop of another clip of the speaker | crop of the target], each length-regulated by itself as in
-synthesis. A random beginning of the target is given as prompt mel too: that is what a stream's later chunks see. Half of
-the rows get the latents of the language model, and a tenth loses style, prompt and condition, for guidance.
+synthesis. A random beginning of the target is given as prompt mel too: that is what a stream's later chunks see. Half
+of the rows get the latents of the language model, and a tenth loses style, prompt and condition, for guidance.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class _Drawer:
         for item in items:
             self.by_speaker[item.speaker].append(item)
         self.long_enough = {
-            size: [item for item in items if len(item.codes) >= size] for size in (*settings.target_codes, *settings.prompt_codes)
+            size: [item for item in items if len(item.codes) >= size]
+            for size in (*settings.target_codes, *settings.prompt_codes)
         }
 
     def batch(self, seed: str, count: int | None = None) -> _Batch:
@@ -101,8 +102,8 @@ class _Drawer:
         rows = []
         while len(rows) < count:
             target = rng.choice(self.long_enough[target_codes])
-            prompts = [item for item in rng.sample(self.by_speaker[target.speaker], min(6, len(self.by_speaker[target.speaker])))
-                       if len(item.codes) >= prompt_codes]  # fmt: skip
+            clips = self.by_speaker[target.speaker]
+            prompts = [clip for clip in rng.sample(clips, min(6, len(clips))) if len(clip.codes) >= prompt_codes]
             if not prompts:
                 continue
             given = rng.randint(1, target_codes - 8) if rng.random() < s.continued_share else 0
@@ -122,8 +123,12 @@ def _stack(rows: Sequence[npt.NDArray[np.float16]]) -> Tensor:
 def batch_tensors(model: S2Mel, codec: SemanticCodec, batch: _Batch, latent_share: float) -> dict[str, Tensor]:
     """mel [B,80,F], mu [B,F,C], style [B,S], begins [B] and `solved` [B,1,F]: where the loss counts."""
     p, c, rows = batch.prompt_codes, batch.target_codes, batch.rows
-    prompt_ids = torch.from_numpy(np.stack([r.prompt.codes[r.prompt_begin : r.prompt_begin + p] for r in rows]).astype(np.int64))
-    target_ids = torch.from_numpy(np.stack([r.target.codes[r.target_begin : r.target_begin + c] for r in rows]).astype(np.int64))
+    prompt_ids = torch.from_numpy(
+        np.stack([r.prompt.codes[r.prompt_begin : r.prompt_begin + p] for r in rows]).astype(np.int64)
+    )
+    target_ids = torch.from_numpy(
+        np.stack([r.target.codes[r.target_begin : r.target_begin + c] for r in rows]).astype(np.int64)
+    )
     latents = _stack([r.target.latents[r.target_begin : r.target_begin + c] for r in rows])  # [B, c, M]
     with torch.no_grad():
         prompt_emb, target_emb = codec.embed(prompt_ids), codec.embed(target_ids)

@@ -16,40 +16,42 @@ from pathlib import Path
 __all__ = ["everyday_sentences", "harvest_sentences", "is_held_out", "normal_form"]
 
 _FORTUNE_FILES = (
-    "computers cookie definitions education food fortunes humorists kids law literature love medicine men-women "
-    "miscellaneous people pets platitudes politics science sports wisdom work riddles tao"
+    "computers cookie definitions education food fortunes humorists kids law literature love medicine "
+    "men-women miscellaneous people pets platitudes politics science sports wisdom work riddles tao"
 ).split()
 _CLEAN = re.compile(r"^[A-Za-z][A-Za-z' ,;:.?!-]*[.?!]$")
 _ABBREVIATION = re.compile(r"\b(?:[A-Z]\.|Mr\.|Mrs\.|Dr\.|St\.|etc\.|vs\.|No\.)|[A-Z]{2,}|\.\.|--")
 
 _NAMES = (
-    "Anna Peter Maria James Sarah David Laura Michael Emma Daniel Julia Robert Helen Thomas Alice Kevin Nora Frank Grace "
-    "Henry Sophie George Olivia Martin Clara Victor Lucy Samuel Rachel Arthur"
+    "Anna Peter Maria James Sarah David Laura Michael Emma Daniel Julia Robert Helen Thomas Alice Kevin Nora "
+    "Frank Grace Henry Sophie George Olivia Martin Clara Victor Lucy Samuel Rachel Arthur"
 ).split()
 _PLACES = (
-    "the kitchen,the garden,the station,the office,the library,the market,the hospital,the school,the airport,the beach,"
-    "the old bridge,the corner shop,London,Chicago,Paris,Berlin,the river,the second floor,the parking lot,the museum"
+    "the kitchen,the garden,the station,the office,the library,the market,the hospital,the school,"
+    "the airport,the beach,the old bridge,the corner shop,London,Chicago,Paris,Berlin,the river,"
+    "the second floor,the parking lot,the museum"
 ).split(",")
 _THINGS = (
-    "the keys,a letter,the blue umbrella,some fresh bread,the newspaper,a glass of water,the red box,her phone,his jacket,"
-    "the last ticket,a cup of coffee,the photographs,a new computer,the broken chair,two sandwiches,the heavy suitcase,"
-    "a small present,the garage door,our holiday plans,the wrong address"
+    "the keys,a letter,the blue umbrella,some fresh bread,the newspaper,a glass of water,the red box,"
+    "her phone,his jacket,the last ticket,a cup of coffee,the photographs,a new computer,the broken chair,"
+    "two sandwiches,the heavy suitcase,a small present,the garage door,our holiday plans,the wrong address"
 ).split(",")
 _TIMES = (
-    "this morning,tonight,tomorrow,on Monday,after lunch,next week,at seven o'clock,in twenty minutes,before the meeting,"
-    "last summer,every Friday,at the end of March,in nineteen ninety four,around noon,two hours ago,on the first of June"
+    "this morning,tonight,tomorrow,on Monday,after lunch,next week,at seven o'clock,in twenty minutes,"
+    "before the meeting,last summer,every Friday,at the end of March,in nineteen ninety four,around noon,"
+    "two hours ago,on the first of June"
 ).split(",")
 _VERBS = (
-    "forgot,found,brought,bought,wanted,lost,opened,carried,painted,cleaned,moved,sold,remembered,checked,ordered,hid,left,"
-    "picked up,looked for,put away"
+    "forgot,found,brought,bought,wanted,lost,opened,carried,painted,cleaned,moved,sold,remembered,checked,"
+    "ordered,hid,left,picked up,looked for,put away"
 ).split(",")
 _NUMBERS = (
-    "three,seven,eleven,fifteen,twenty two,thirty,forty eight,ninety nine,one hundred,two hundred and fifty,six thousand,"
-    "a million,five hundred,sixty four,twelve,eighteen"
+    "three,seven,eleven,fifteen,twenty two,thirty,forty eight,ninety nine,one hundred,two hundred and fifty,"
+    "six thousand,a million,five hundred,sixty four,twelve,eighteen"
 ).split(",")
 _ADJECTIVES = (
-    "quiet,strange,wonderful,expensive,difficult,beautiful,empty,cold,ready,late,tired,busy,happy,careful,funny,slow,"
-    "dangerous,comfortable,perfect,different"
+    "quiet,strange,wonderful,expensive,difficult,beautiful,empty,cold,ready,late,tired,busy,happy,careful,"
+    "funny,slow,dangerous,comfortable,perfect,different"
 ).split(",")
 _TEMPLATES = (
     "{name} {verb} {thing} {time}.",

@@ -1,7 +1,7 @@
 """Stage 5: the style encoder, CAMPPlus on speakers told apart.
 
-Every speaker also occurs resampled, as a further speaker, so that the vector follows formants and F0 smoothly instead of
-naming the few speakers there are. Emotion and pace vary within a speaker and are thereby left out of the vector.
+Every speaker also occurs resampled, as a further speaker, so that the vector follows formants and F0 smoothly instead
+of naming the few speakers there are. Emotion and pace vary within a speaker and are thereby left out of the vector.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _batch(items: Sequence[StyleItem], frames: int, rng: random.Random) -> Tenso
     return x - x.mean(dim=1, keepdim=True)
 
 
-def train_style(items: Sequence[StyleItem], speakers: int, folder: Path, loop: LoopConfig, config: CampPlusConfig) -> CampPlus:
+def train_style(
+    items: Sequence[StyleItem], speakers: int, folder: Path, loop: LoopConfig, config: CampPlusConfig
+) -> CampPlus:
     """Train; the log holds the accuracy over speakers and warps in training."""
     classes = speakers * len(_WARPS)
     modules = nn.ModuleDict({"style": CampPlus(config), "head": _MarginHead(config.embedding_size, classes)})

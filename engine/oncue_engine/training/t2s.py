@@ -71,7 +71,7 @@ class PromptPicker:
         return item.features[begin : begin + size]
 
     def batch(self, items: Sequence[TokenItem], settings: T2STraining, rng: random.Random, stop: int) -> T2SBatch:
-        """Tensors of one batch; prompts drawn with `rng`. Text is padded with `stop`, as in training of the public model."""
+        """Tensors of one batch; prompts drawn with `rng`. Text is padded with `stop`, as the public model has it."""
         speakers, emotions = [], []
         for item in items:
             speakers.append(self.crop(rng.choice(self.by_speaker[item.speaker]), settings.max_prompt_frames, rng))
@@ -92,8 +92,8 @@ class PromptPicker:
 def forward_states(model: T2S, batch: T2SBatch, free: Tensor) -> tuple[Tensor, Tensor]:
     """Backbone states that predict codes 1..N and the stop, [B, N+1, M], and the aligned head's weights [B, N+1, L+2].
 
-    `free` [B] bool: items without the length row. Rows are packed [prefix | text | codes] with the padding of the text in
-    between masked away, so positions are as in synthesis.
+    `free` [B] bool: items without the length row. Rows are packed [prefix | text | codes]; the text's padding in between
+    is masked away, and positions are as in synthesis.
     """
     latents = model.speaker_latents(batch.speaker_prompt, batch.speaker_lengths)
     emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)

@@ -16,7 +16,7 @@ from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.training.codec import Statistics
 from oncue_engine.training.corpus import load_shard
 from oncue_engine.training.encoder import encode
-from oncue_engine.training.features import TOKEN_RATE_HZ, FeatureItem, load_features
+from oncue_engine.training.features import TOKEN_RATE_HZ, load_features
 
 __all__ = ["TokenItem", "build_tokens", "spoken_text_index"]
 
@@ -39,7 +39,9 @@ class TokenItem:
     sentence: str
 
 
-def spoken_text_index(phones: Sequence[str], ends_s: Sequence[float], num_text: int, num_codes: int) -> npt.NDArray[np.int16]:
+def spoken_text_index(
+    phones: Sequence[str], ends_s: Sequence[float], num_text: int, num_codes: int
+) -> npt.NDArray[np.int16]:
     """[num_codes] index of the text token spoken at the middle of each code; -1 in the leading silence.
 
     The text is the phones without outer silence, and one closing mark (corpus.text_tokens).
@@ -84,7 +86,8 @@ def build_tokens(
                 codes[i] = ids[row, :n].numpy().astype(np.int16)
                 rows[i] = x[row, :n].numpy().astype(np.float16)
         spoken = [
-            spoken_text_index(r.phones, r.phone_ends_s, len(i.text), len(i.speech)) for r, i in zip(read, items, strict=True)
+            spoken_text_index(r.phones, r.phone_ends_s, len(i.text), len(i.speech))
+            for r, i in zip(read, items, strict=True)
         ]
         partial = target.with_suffix(".partial.npz")
         np.savez(partial, codes=np.concatenate(codes), features=np.concatenate(rows), spoken=np.concatenate(spoken))

@@ -108,7 +108,9 @@ class SpectralLoss(nn.Module):
         return {"mel": mel / len(_RESOLUTIONS), "magnitude": magnitude / len(_RESOLUTIONS)}
 
 
-def _crops(items: Sequence[VocoderItem], count: int, frames: int, seed: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _crops(
+    items: Sequence[VocoderItem], count: int, frames: int, seed: int, first_step: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     step = first_step
     hop = nano_mel_config().hop_length
     while True:

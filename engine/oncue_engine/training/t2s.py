@@ -92,8 +92,8 @@ class PromptPicker:
 def forward_states(model: T2S, batch: T2SBatch, free: Tensor) -> tuple[Tensor, Tensor]:
     """Backbone states that predict codes 1..N and the stop, [B, N+1, M], and the aligned head's weights [B, N+1, L+2].
 
-    `free` [B] bool: items without the length row. Rows are packed [prefix | text | codes]; the text's padding in between
-    is masked away, and positions are as in synthesis.
+    `free` [B] bool: items without the length row. Rows are packed [prefix | text | codes]; the padding of the text is
+    masked away, and positions are as in synthesis.
     """
     latents = model.speaker_latents(batch.speaker_prompt, batch.speaker_lengths)
     emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)

@@ -35,7 +35,7 @@ def running_server(model: Path, data_dir: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0"),
-            *("--model", str(model), "--data", str(data_dir)),
+            *("--model", str(model), "--data", str(data_dir), "--threads", "1"),
         ],
         stdout=subprocess.PIPE,
         text=True,

@@ -29,6 +29,7 @@ async def server(tiny_model_dir: Path, server_data: Path) -> AsyncIterator[Runni
         data_dir=server_data,
         requests_per_second=0,
         drain_s=5,
+        threads=1,
     )
     async with serving(settings) as running:
         yield running

@@ -66,7 +66,12 @@ async def test_an_unknown_method_is_unimplemented(stubs: Stubs) -> None:
 
 async def test_draining_finishes_streams_and_refuses_new_calls(tiny_model_dir: Path, tmp_path: Path) -> None:
     settings = Settings(
-        model=str(tiny_model_dir), address="127.0.0.1:0", data_dir=tmp_path, requests_per_second=0, drain_s=60
+        model=str(tiny_model_dir),
+        address="127.0.0.1:0",
+        data_dir=tmp_path,
+        requests_per_second=0,
+        drain_s=60,
+        threads=1,
     )
     async with serving(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         stubs = stubs_of(channel)
@@ -100,6 +105,7 @@ async def test_calls_beyond_the_waiting_room_are_refused_with_a_time_to_come_bac
         requests_per_second=0.2,
         max_waiting_per_client=1,
         drain_s=0,
+        threads=1,
     )
     async with serving(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         stubs = stubs_of(channel)
@@ -121,7 +127,7 @@ async def test_calls_beyond_the_waiting_room_are_refused_with_a_time_to_come_bac
 
 
 async def test_two_servers_do_not_share_an_address(server: RunningServer, tiny_model_dir: Path, tmp_path: Path) -> None:
-    settings = Settings(model=str(tiny_model_dir), address=server.address, data_dir=tmp_path)
+    settings = Settings(model=str(tiny_model_dir), address=server.address, data_dir=tmp_path, threads=1)
     with pytest.raises(AddressInUse):
         async with serving(settings):
             pass
@@ -140,7 +146,7 @@ async def start(*options: str) -> tuple[asyncio.subprocess.Process, dict[str, ob
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "stdin"])
 async def test_serve_says_where_it_listens_and_ends_when_asked(tiny_model_dir: Path, tmp_path: Path, how: str) -> None:
-    options = ["--model", str(tiny_model_dir), "--data", str(tmp_path)]
+    options = ["--model", str(tiny_model_dir), "--data", str(tmp_path), "--threads", "1"]
     process, ready = await start(*options, *(["--until-stdin-closes"] if how == "stdin" else []))
     try:
         assert ready["model"] == tiny_model_dir.name and ready["native_rate_hz"] == 16000

@@ -97,6 +97,7 @@ def write_model(
         if name == "codec":
             state = {key: value for key, value in state.items() if not key.startswith("decoder.")}
         save_file(_half(state), folder / file)
+        (folder / file).chmod(0o644)
     (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ its log and its curves. A stage that has reached its steps is passed over, so th
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.t2s import T2S
 from oncue_engine.training.codec import Statistics, train_codec
 from oncue_engine.training.corpus import CorpusConfig, build_corpus, load_shard
+from oncue_engine.training.curves import draw_curves
 from oncue_engine.training.encoder import EncoderSize, SideHeads, build_encoder, semantic_statistics, train_encoder
 from oncue_engine.training.features import FeatureItem, build_features, load_features
 from oncue_engine.training.latents import teacher_forced_latents
@@ -55,6 +57,7 @@ class Recipe:
         self.home = home
         self.workers = workers
         self.config_path = model_config
+        self.schedule_path = schedule
         self.schedule: dict[str, dict[str, Any]] = yaml.safe_load(schedule.read_text(encoding="utf-8"))
 
     @cached_property
@@ -222,7 +225,7 @@ class Recipe:
         train_vocoder(split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder)
 
     def make_package(self) -> None:
-        """Write the model folder to `<home>/nano/model`."""
+        """Write the model folder to `<home>/nano/model`, with recipe, logs and curves of its training."""
         states = {
             "encoder": self._state("encoder", "encoder."),
             "codec": self._state("codec", "codec."),
@@ -235,6 +238,12 @@ class Recipe:
         pace = natural_pace(self._tokens("package"))
         write_model(target, self.config_path, self.statistics(), states, pace)
         write_voices(target / "voices", BUILT_IN_VOICES)
+        record = target / "training"
+        record.mkdir(exist_ok=True)
+        shutil.copyfile(self.schedule_path, record / "recipe.yaml")
+        for stage in states:
+            shutil.copyfile(self._folder(stage) / "log.csv", record / f"{stage}.csv")
+            draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 
 
 STAGES = ("corpus", "encoder", "codec", "t2s", "style", "s2mel", "vocoder", "package")

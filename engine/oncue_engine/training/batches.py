@@ -49,13 +49,17 @@ def endless_batches(
         epoch += 1
 
 
-def pad_rows(rows: Sequence[np.ndarray], value: float = 0.0, multiple: int = 1) -> tuple[Tensor, Tensor]:
+def pad_rows(
+    rows: Sequence[np.ndarray], value: float = 0.0, multiple: int = 1, most: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Stack rows [n_i, ...] into [B, n, ...] padded with `value`; returns it (float32 or int64) and lengths [B].
 
-    n is the longest row's length, rounded up to `multiple`.
+    n is the longest row's length, rounded up to `multiple` but not beyond `most`.
     """
     lengths = torch.tensor([len(row) for row in rows])
     longest = -(-int(lengths.max()) // multiple) * multiple
+    if most is not None:
+        longest = max(int(lengths.max()), min(longest, most))
     kind = torch.float32 if np.issubdtype(rows[0].dtype, np.floating) else torch.int64
     out = torch.full((len(rows), longest, *rows[0].shape[1:]), value, dtype=kind)
     for i, row in enumerate(rows):

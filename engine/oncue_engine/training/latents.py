@@ -28,7 +28,7 @@ def teacher_forced_latents(
     for begin in tqdm(range(0, len(order), batch), desc="latents", unit="batch"):
         picked = order[begin : begin + batch]
         rng = random.Random(f"{seed}/{begin}")
-        data = picker.batch([items[i] for i in picked], settings, rng, model.config.stop_text_token)
+        data = picker.batch([items[i] for i in picked], settings, rng, model.config)
         free = torch.tensor([rng.random() < 0.3 for _ in picked])
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
             states, _ = forward_states(model, data, free)

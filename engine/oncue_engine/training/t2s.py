@@ -70,17 +70,21 @@ class PromptPicker:
         begin = rng.randrange(len(item.features) - size + 1)
         return item.features[begin : begin + size]
 
-    def batch(self, items: Sequence[TokenItem], settings: T2STraining, rng: random.Random, stop: int) -> T2SBatch:
-        """Tensors of one batch; prompts drawn with `rng`. Text is padded with `stop`, as the public model has it."""
+    def batch(
+        self, items: Sequence[TokenItem], settings: T2STraining, rng: random.Random, sizes: T2SConfig
+    ) -> T2SBatch:
+        """Tensors of one batch; prompts drawn with `rng`. Text is padded with the stop token (spec 3.8)."""
         speakers, emotions = [], []
         for item in items:
             speakers.append(self.crop(rng.choice(self.by_speaker[item.speaker]), settings.max_prompt_frames, rng))
             same = rng.random() < settings.same_clip_emotion
             source = item if same else rng.choice(self.by_emotion[item.emotion])
             emotions.append(self.crop(source, settings.max_prompt_frames, rng))
-        text, text_lengths = pad_rows([np.array(i.text, dtype=np.int64) for i in items], stop, 8)
-        codes, code_lengths = pad_rows([i.codes.astype(np.int64) for i in items], 0, 16)
-        spoken, _ = pad_rows([i.spoken.astype(np.int64) for i in items], 0, 16)
+        text, text_lengths = pad_rows(
+            [np.array(i.text, dtype=np.int64) for i in items], sizes.stop_text_token, 8, sizes.max_text_tokens
+        )
+        codes, code_lengths = pad_rows([i.codes.astype(np.int64) for i in items], 0, 16, sizes.max_mel_tokens)
+        spoken, _ = pad_rows([i.spoken.astype(np.int64) for i in items], 0, 16, sizes.max_mel_tokens)
         speaker_prompt, speaker_lengths = pad_rows(speakers, 0.0, settings.max_prompt_frames)
         emotion_prompt, emotion_lengths = pad_rows(emotions, 0.0, settings.max_prompt_frames)
         return T2SBatch(
@@ -154,7 +158,7 @@ def train_t2s(
 
     def losses(batch_items: list[TokenItem], step: int) -> dict[str, Tensor]:
         rng = random.Random(f"t2s/{step}")
-        batch = picker.batch(batch_items, settings, rng, config.stop_text_token)
+        batch = picker.batch(batch_items, settings, rng, config)
         free = torch.tensor([rng.random() < FREE_SHARE for _ in batch_items])
         states, weights = forward_states(model, batch, free)
         targets, valid = code_targets(batch, stop)
@@ -168,7 +172,7 @@ def train_t2s(
         count = 0
         for begin in range(0, len(held_out), 24):
             part = held_out[begin : begin + 24]
-            batch = picker.batch(part, settings, random.Random(begin), config.stop_text_token)
+            batch = picker.batch(part, settings, random.Random(begin), config)
             targets, valid = code_targets(batch, stop)
             for name, free in (("given", False), ("free", True)):
                 states, _ = forward_states(model, batch, torch.full((len(part),), free))

@@ -134,7 +134,7 @@ def test_training_states_do_not_depend_on_the_padding_of_the_batch() -> None:
     model = T2S(_tiny()).eval()
     short, long = _item(rng, 20, 6), _item(rng, 50, 25)
     picker = PromptPicker([short, long])
-    both = picker.batch([short, long], T2STraining(), random.Random(1), 1)
+    both = picker.batch([short, long], T2STraining(), random.Random(1), _tiny())
     from dataclasses import replace
 
     alone = replace(
@@ -152,9 +152,9 @@ def test_training_states_do_not_depend_on_the_padding_of_the_batch() -> None:
 def test_targets_end_in_one_stop() -> None:
     rng = np.random.default_rng(0)
     items = [_item(rng, 20, 6), _item(rng, 30, 9)]
-    batch = PromptPicker(items).batch(items, T2STraining(), random.Random(1), 1)
+    batch = PromptPicker(items).batch(items, T2STraining(), random.Random(1), _tiny())
     targets, valid = code_targets(batch, 33)
-    assert targets.shape == (2, 31)
+    assert targets.shape == (2, 33)  # codes are padded to a multiple of 16
     assert valid.sum(1).tolist() == [21, 31]
     assert targets[0, 20] == 33 and targets[1, 30] == 33
     assert int((targets[valid] == 33).sum()) == 2

@@ -18,7 +18,7 @@ from oncue_eval.streaming import evaluate_streaming
 from oncue_eval.subject import Listener, Subject
 from oncue_eval.teacher import TEACHERS, teacher_available
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # Dozens of utterances each.
 
 
 async def _figures(
@@ -83,7 +83,7 @@ def test_the_command_prints_json_lines(server_address: str) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         check=True,
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]

@@ -60,6 +60,9 @@ def test_only_a_measured_change_in_the_right_direction_follows() -> None:
     slower_but_higher = [_prosody(2.3, 120.0, -21.0), _prosody(3.4, 122.0, -20.0), _prosody(1.2, 121.0, -20.5)]
     found = {change.axis: change.follows for change in changes(calm, sad, before, slower_but_higher)}
     assert found == {"seconds": True, "pitch": False, "level": None}
+    # In the right direction every time, but by next to nothing.
+    hardly = [_prosody(2.001, 110.0, -21.0), _prosody(3.0015, 112.0, -20.0), _prosody(1.0005, 111.0, -20.5)]
+    assert changes(calm, sad, before, hardly)[0].follows is False
     # Slower on the mean, but by one sentence alone.
     unsure = [_prosody(2.0, 100.0, -21.0), _prosody(2.9, 101.0, -20.0), _prosody(2.0, 100.5, -20.5)]
     found = {change.axis: change.follows for change in changes(calm, sad, before, unsure)}

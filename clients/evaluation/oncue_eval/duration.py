@@ -29,23 +29,25 @@ async def evaluate_lengths(subject: Subject) -> AsyncIterator[Figure]:
     text = sentences[0]
     asked = round(_EXACT_S * _EXACT_RATE_HZ)
     yield await _sample_error(subject, text, _EXACT_RATE_HZ, asked, seconds=_EXACT_S)
+    basis, length_s = await _free_length(subject, text)
     for rate_hz in _RATES_HZ:
-        basis, length = await _free_length(subject, text, rate_hz)
         for factor in _LENGTH_FACTORS:
-            yield await _sample_error(subject, text, rate_hz, round(factor * length), factor=factor, of=basis)
+            yield await _sample_error(
+                subject, text, rate_hz, round(factor * length_s * rate_hz), factor=factor, of=basis
+            )
     for factor in _TOKEN_FACTORS:
         yield await _token_error(subject, sentences, factor)
 
 
-async def _free_length(subject: Subject, text: str, rate_hz: int) -> tuple[str, int]:
-    """("free", its length in samples), or ("planned", ...) when a model rambles so far that STRICT would refuse it."""
-    free = await subject.client.synthesize(text, voice=subject.voice, sample_rate_hz=rate_hz, seed=_SEED)
-    plan = await subject.client.plan(text, voice=subject.voice, sample_rate_hz=rate_hz)
+async def _free_length(subject: Subject, text: str) -> tuple[str, float]:
+    """("free", its length in seconds), or ("planned", ...) when a model rambles so far that STRICT would refuse it."""
+    free = await subject.client.synthesize(text, voice=subject.voice, seed=_SEED)
+    plan = await subject.client.plan(text, voice=subject.voice)
     asked = [round(factor * free.stats.total_samples) for factor in _LENGTH_FACTORS]
     if all(plan.min_samples <= samples <= plan.max_samples for samples in asked):
-        return "free", free.stats.total_samples
+        return "free", free.stats.total_samples / free.sample_rate_hz
     subject.listener.note(f"free length {free.stats.total_samples} is far from the planned {plan.natural_samples}")
-    return "planned", plan.natural_samples
+    return "planned", plan.natural_samples / plan.sample_rate_hz
 
 
 async def _sample_error(subject: Subject, text: str, rate_hz: int, asked: int, **condition: Condition) -> Figure:

@@ -22,7 +22,9 @@ _NEUTRAL = "calm"
 _JUDGED = ("sad", "happy", "angry", "afraid")
 _SENTENCES = 6
 _SURE = 2.0
-"""A mean change counts as measured when it is this many standard errors away from zero."""
+"""A mean change counts as measured when it is this many standard errors away from zero..."""
+_HEARD = 0.25
+"""...and at least this share of what AXES asks of the clip: a sure change that nobody hears is none."""
 
 AXES: Mapping[str, float] = {"seconds": 0.1, "pitch": 1.0, "level": 1.5}
 """Axes and how much a clip must differ from the neutral one to have a direction there: ln of the length of speech
@@ -49,7 +51,7 @@ async def evaluate_emotions(subject: Subject) -> AsyncIterator[Figure]:
     The value of `emotion_direction` is the share of axes with a direction on which the output follows it.
     """
     clips = emotion_clips()
-    sentences = everyday_sentences(subject.sentences or _SENTENCES)
+    sentences = everyday_sentences(max(2, subject.sentences or _SENTENCES))  # One has no standard error.
     neutral_clip = measure_prosody(clips[_NEUTRAL].samples, RATE_HZ)
     neutral = await _outputs(subject, sentences, _NEUTRAL, clips[_NEUTRAL].encoded)
     found: list[Change] = []
@@ -85,7 +87,8 @@ def changes(
         if shown is None or len(measured) < 2:
             continue
         mean, error = fmean(measured), stdev(measured) / math.sqrt(len(measured))
-        follows = None if abs(shown) < least else mean * shown > 0 and abs(mean) > _SURE * error
+        measured_change = abs(mean) > max(_SURE * error, _HEARD * least)
+        follows = None if abs(shown) < least else mean * shown > 0 and measured_change
         result.append(Change(axis, shown, mean, error, follows))
     return result
 

@@ -89,7 +89,8 @@ async def test_draining_finishes_streams_and_refuses_new_calls(tiny_model_dir: P
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stubs_of(late).server.GetServerInfo(server_service_pb2.GetServerInfoRequest(), timeout=20)
             assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-        events += [event async for event in stream]
+        while (event := await stream.read()) is not grpc.aio.EOF:
+            events.append(event)
         assert events[-1].HasField("finished")
         assert await stream.code() is grpc.StatusCode.OK
         await draining
@@ -144,7 +145,7 @@ async def start(*options: str) -> tuple[asyncio.subprocess.Process, dict[str, ob
     return process, json.loads(await process.stdout.readline())
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "stdin"])
+@pytest.mark.parametrize("how", ["SIGTERM", "stdin"])
 async def test_serve_says_where_it_listens_and_ends_when_asked(tiny_model_dir: Path, tmp_path: Path, how: str) -> None:
     options = ["--model", str(tiny_model_dir), "--data", str(tmp_path), "--threads", "1"]
     process, ready = await start(*options, *(["--until-stdin-closes"] if how == "stdin" else []))
@@ -160,7 +161,7 @@ async def test_serve_says_where_it_listens_and_ends_when_asked(tiny_model_dir: P
             assert process.stdin is not None
             process.stdin.close()
         else:
-            process.send_signal(getattr(signal, how))
+            process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 60) == 0
     finally:
         if process.returncode is None:

@@ -19,13 +19,11 @@ import torch
 from .checkpoints.loaded import LoadedModel, load_model
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
-from .decoding.sampling import check_sampling
-from .errors import InvalidRequest, Unsupported
 from .frontend.audio import MAX_SECONDS, MIN_SECONDS, ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
+from .request_checks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, check_emotion, check_settings
 from .requests import (
     EMOTION_NAMES,
-    EmotionWeights,
     EngineInfo,
     Event,
     Failed,
@@ -49,10 +47,10 @@ _logger = logging.getLogger(__name__)
 
 _DEFAULT_THREADS = 2
 """The networks are small: more threads wait for each other."""
-_SLOTS = 16
+_MAX_SLOTS = 16
+_CACHE_BYTES = 2 * 2**30
+"""Key/value cache for all slots; a model of the public size gets fewer of them."""
 _MAX_LIVE = 64
-_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 48_000
-_MAX_EMOTION_WEIGHT = 1.2
 _WARM_UP_TOKENS = 40
 
 
@@ -63,7 +61,7 @@ class Engine:
         """Use `Engine.load`."""
         self._model = model
         self._conditioner = Conditioner(model, data_dir / "conditioning")
-        self._scheduler = Scheduler(model, self._conditioner, slots=_SLOTS, max_live=_MAX_LIVE, threads=threads)
+        self._scheduler = Scheduler(model, self._conditioner, slots=_slots(model), max_live=_MAX_LIVE, threads=threads)
         speech = model.config.speech
         self._geometry = Geometry(
             native_rate_hz=speech.sample_rate_hz,
@@ -185,8 +183,8 @@ class Engine:
     # Checks
 
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
-        _check_settings(request)
-        self._check_emotion(request)
+        check_settings(request)
+        check_emotion(request, self._info.emotions)
         segments = self._model.text.segments(request.text)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
@@ -196,32 +194,6 @@ class Engine:
     def _natural(self, segments: list[TextSegment]) -> list[int]:
         most = self._geometry.max_segment_tokens
         return [min(most, self._model.pace.natural_tokens([p.id for p in segment.pieces])) for segment in segments]
-
-    def _check_emotion(self, request: UtteranceRequest) -> None:
-        if not 0.0 <= request.emotion_strength <= 1.0:
-            raise InvalidRequest(
-                f"emotion strength {request.emotion_strength} is outside 0 to 1",
-                reason="EMOTION_STRENGTH_OUT_OF_RANGE",
-                field="emotion.strength",
-                metadata={"min": "0", "max": "1"},
-            )
-        if not isinstance(request.emotion, EmotionWeights):
-            return
-        weights = request.emotion.weights
-        if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
-            raise InvalidRequest(
-                f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
-                reason="EMOTION_VECTOR_INVALID",
-                field="emotion.weights",
-                metadata={"min": "0", "max": str(_MAX_EMOTION_WEIGHT), "names": ",".join(EMOTION_NAMES)},
-            )
-        if self._model.emotion_bank is None:
-            raise Unsupported(
-                "this model has no emotion bank: an emotion can be given as a clip",
-                reason="EMOTION_WEIGHTS_UNSUPPORTED",
-                field="emotion.weights",
-                metadata={"supported_names": ",".join(self.info.emotions), "supported_sources": "audio"},
-            )
 
     # Work
 
@@ -274,30 +246,11 @@ class Engine:
         self._conditioner.reset_prompt_encodes()
 
 
-def _check_settings(request: UtteranceRequest) -> None:
-    """All that needs no model."""
-    if not _LOWEST_RATE_HZ <= request.sample_rate_hz <= _HIGHEST_RATE_HZ:
-        raise InvalidRequest(
-            f"{request.sample_rate_hz} Hz is outside {_LOWEST_RATE_HZ} to {_HIGHEST_RATE_HZ} Hz",
-            reason="SAMPLE_RATE_UNSUPPORTED",
-            field="format.sample_rate_hz",
-            metadata={"min_hz": str(_LOWEST_RATE_HZ), "max_hz": str(_HIGHEST_RATE_HZ)},
-        )
-    check_sampling(request.sampling)
-    lead = request.pacing.max_lead_samples
-    numbers = (
-        ("seed", "SEED_OUT_OF_RANGE", request.seed, 0, 2**64 - 1),
-        ("start_sample", "START_SAMPLE_OUT_OF_RANGE", request.start_sample, 0, 2**63 - 1),
-        ("pacing.max_lead_samples", "MAX_LEAD_OUT_OF_RANGE", 1 if lead is None else lead, 1, 2**63 - 1),
-    )
-    for field, reason, value, low, high in numbers:
-        if not low <= value <= high:
-            raise InvalidRequest(
-                f"{field} is {value}, outside {low} to {high}",
-                reason=reason,
-                field=field,
-                metadata={"min": str(low), "max": str(high)},
-            )
+def _slots(model: LoadedModel) -> int:
+    """Segments whose tokens are drawn at once: as many as the cache has room for, at least one."""
+    t2s, speech = model.config.t2s, model.config.speech
+    positions = t2s.conditioning_rows + speech.max_segment_pieces + speech.max_segment_tokens + 3
+    return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (positions * t2s.layers * t2s.model_dim * 2 * 4)))
 
 
 def _describe(model: LoadedModel, name: str) -> EngineInfo:
@@ -317,8 +270,8 @@ def _describe(model: LoadedModel, name: str) -> EngineInfo:
         max_reference_s=MAX_SECONDS,
         min_reference_s=MIN_SECONDS,
         limits={
-            "min_sample_rate_hz": _LOWEST_RATE_HZ,
-            "max_sample_rate_hz": _HIGHEST_RATE_HZ,
+            "min_sample_rate_hz": LOWEST_RATE_HZ,
+            "max_sample_rate_hz": HIGHEST_RATE_HZ,
             "max_live_utterances": _MAX_LIVE,
             "max_pieces_per_segment": config.speech.max_segment_pieces,
         },

@@ -1,0 +1,69 @@
+"""What is checked of a request before its text is read: ranges of plain numbers, and what the model can do at all."""
+
+from __future__ import annotations
+
+from .decoding.sampling import check_sampling
+from .errors import InvalidRequest, Unsupported
+from .requests import EMOTION_NAMES, EmotionWeights, UtteranceRequest
+
+__all__ = ["HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "check_emotion", "check_settings"]
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
+_MAX_EMOTION_WEIGHT = 1.2
+
+
+def check_settings(request: UtteranceRequest) -> None:
+    """InvalidRequest for a rate, seed, start, lead or sampling setting out of range; field and limits are named."""
+    if not LOWEST_RATE_HZ <= request.sample_rate_hz <= HIGHEST_RATE_HZ:
+        raise InvalidRequest(
+            f"{request.sample_rate_hz} Hz is outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz",
+            reason="SAMPLE_RATE_UNSUPPORTED",
+            field="format.sample_rate_hz",
+            metadata={"min_hz": str(LOWEST_RATE_HZ), "max_hz": str(HIGHEST_RATE_HZ)},
+        )
+    check_sampling(request.sampling)
+    lead = request.pacing.max_lead_samples
+    numbers = (
+        ("seed", "SEED_OUT_OF_RANGE", request.seed, 0, 2**64 - 1),
+        ("start_sample", "START_SAMPLE_OUT_OF_RANGE", request.start_sample, 0, 2**63 - 1),
+        ("pacing.max_lead_samples", "MAX_LEAD_OUT_OF_RANGE", 1 if lead is None else lead, 1, 2**63 - 1),
+    )
+    for field, reason, value, low, high in numbers:
+        if not low <= value <= high:
+            raise InvalidRequest(
+                f"{field} is {value}, outside {low} to {high}",
+                reason=reason,
+                field=field,
+                metadata={"min": str(low), "max": str(high)},
+            )
+
+
+def check_emotion(request: UtteranceRequest, supported: tuple[str, ...]) -> None:
+    """InvalidRequest for a strength or weights out of range; Unsupported for weights that the model has no bank for.
+
+    `supported`: names of EMOTION_NAMES that the model can be given as weights.
+    """
+    if not 0.0 <= request.emotion_strength <= 1.0:
+        raise InvalidRequest(
+            f"emotion strength {request.emotion_strength} is outside 0 to 1",
+            reason="EMOTION_STRENGTH_OUT_OF_RANGE",
+            field="emotion.strength",
+            metadata={"min": "0", "max": "1"},
+        )
+    if not isinstance(request.emotion, EmotionWeights):
+        return
+    weights = request.emotion.weights
+    if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
+        raise InvalidRequest(
+            f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
+            reason="EMOTION_VECTOR_INVALID",
+            field="emotion.weights",
+            metadata={"min": "0", "max": str(_MAX_EMOTION_WEIGHT), "names": ",".join(EMOTION_NAMES)},
+        )
+    if not supported:
+        raise Unsupported(
+            "this model has no emotion bank: an emotion can be given as a clip",
+            reason="EMOTION_WEIGHTS_UNSUPPORTED",
+            field="emotion.weights",
+            metadata={"supported_names": "", "supported_sources": "audio"},
+        )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
+from statistics import median
 
 from oncue_eval.figures import Figure
 from oncue_eval.material import RATE_HZ, everyday_sentences, speaker_clips
+from oncue_eval.prosody import measure_prosody
 from oncue_eval.speaker_judge import calibrate, distance, nearest, voice_print
 from oncue_eval.subject import Subject, registered_voices
 
@@ -17,7 +20,11 @@ _REFERENCE = "a"
 
 
 async def evaluate_speakers(subject: Subject) -> AsyncIterator[Figure]:
-    """`speaker_judge_accuracy` on true clips, then `speaker_top1` if it is at least 0.9. Raises SpeechError."""
+    """`speaker_judge_accuracy` on true clips, then `speaker_top1` if it is at least 0.9, and `speaker_pitch_error`.
+
+    The last is the median of |semitones| between the median F0 of output and reference, over outputs that have an F0:
+    a vocoder that hums at its own frame rate shows there first. Raises SpeechError.
+    """
     speakers = speaker_clips()
     prints = {
         name: {letter: voice_print(clip.samples, RATE_HZ) for letter, clip in clips.items()}
@@ -33,7 +40,9 @@ async def evaluate_speakers(subject: Subject) -> AsyncIterator[Figure]:
 
     references = {name: own[_REFERENCE] for name, own in prints.items()}
     sentences = everyday_sentences(subject.sentences or _SENTENCES)
+    own_f0_hz = {name: measure_prosody(own[_REFERENCE].samples, RATE_HZ).f0_median_hz for name, own in speakers.items()}
     right = trials = 0
+    semitones: list[float] = []
     clips = {name: own[_REFERENCE].encoded for name, own in speakers.items()}
     async with registered_voices(subject.client, clips) as voices:
         for name, voice in voices.items():
@@ -43,8 +52,13 @@ async def evaluate_speakers(subject: Subject) -> AsyncIterator[Figure]:
                     sentence, voice=voice, sample_rate_hz=RATE_HZ, encoding="pcm_f32", seed=seed
                 )
                 output = voice_print(clip.samples, RATE_HZ)
+                f0_hz, expected_hz = measure_prosody(clip.samples, RATE_HZ).f0_median_hz, own_f0_hz[name]
+                if f0_hz is not None and expected_hz is not None:
+                    semitones.append(abs(12.0 * math.log2(f0_hz / expected_hz)))
                 found = nearest(output, references)
                 trials, right = trials + 1, right + (found == name)
                 distances = ", ".join(f"{other} {distance(output, mark):.1f}" for other, mark in references.items())
-                subject.listener.detail(f"{name} taken for {found} | {distances} | {sentence}")
+                subject.listener.detail(f"{name} taken for {found} | {distances} | F0 {f0_hz} Hz | {sentence}")
     yield subject.figure("speaker_top1", right / trials, trials=trials, speakers=len(references))
+    if semitones:
+        yield subject.figure("speaker_pitch_error", median(semitones), trials=len(semitones), unit="semitones")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,28 @@ def test_a_voice_is_encoded_once(
         assert engine.prompt_encodes == 0
     finally:
         engine.close()
+
+
+def test_the_clock_agrees_that_a_second_utterance_encodes_nothing(nano_folder: Path, speaker: Speaker) -> None:
+    """The count could lie; the time that the prompt stage takes cannot."""
+    fresh = Reference(nano_folder / "voices" / "high.wav", "1" * 64)
+
+    def prompt_seconds() -> float:
+        times = speaker.engine.stage_times()
+        return times["prompt"].seconds if "prompt" in times else 0.0
+
+    before = prompt_seconds()
+    assert speaker.say(SHORT, voice=fresh).finished().prompt_encodes == 1
+    encoded = prompt_seconds() - before
+    again = min(_spent(prompt_seconds, lambda: speaker.say(SHORT, voice=fresh)) for _ in range(3))
+    assert encoded > 0.005
+    assert again < 0.2 * encoded
+
+
+def _spent(clock: Callable[[], float], work: Callable[[], object]) -> float:
+    begin = clock()
+    work()
+    return clock() - begin
 
 
 def test_two_first_utterances_of_a_voice_share_one_encode(nano_folder: Path, tmp_path: Path, speaker: Speaker) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from oncue_engine.model.codec import CodecConfig, SemanticCodec
 from oncue_engine.training.batches import endless_batches
-from oncue_engine.training.encoder import encode, side_targets
+from oncue_engine.training.encoder import encode, side_accuracy, side_targets
 from oncue_engine.training.features import FeatureItem
 from oncue_engine.training.loop import LoopConfig, train
 
@@ -106,28 +106,16 @@ def train_codec(
         return {"loss": total, "recon": recon, "phone": told["phone"], "pitch": told["pitch"], "commit": commit}
 
     def validate() -> dict[str, float]:
-        right = total = 0
-        pitch_error, voiced_count = 0.0, 0
         counts = torch.zeros(config.codebook_size)
-        for begin in range(0, len(held_out), 32):
-            batch = held_out[begin : begin + 32]
+
+        def through_codes(batch: Sequence[FeatureItem]) -> tuple[Tensor, Tensor]:
             hidden, mask = encode(encoder, batch)
-            lengths = mask.sum(1)
-            codes, emb = codec.quantize(statistics.normalise(hidden), lengths)
-            counts += torch.bincount(codes[mask], minlength=config.codebook_size)
-            phones, prosody = heads(statistics.restore(codec.decode(emb, lengths)))
-            targets = side_targets(batch)
-            right += int((phones.argmax(-1) == targets.phones)[mask].sum())
-            total += 2 * int(mask.sum())
-            voiced = mask & targets.voiced
-            pitch_error += float((prosody[..., 0] - targets.pitch)[voiced].abs().sum())
-            voiced_count += int(voiced.sum())
+            codes, emb = codec.quantize(statistics.normalise(hidden), mask.sum(1))
+            counts.add_(torch.bincount(codes[mask], minlength=config.codebook_size))
+            return statistics.restore(codec.decode(emb, mask.sum(1))), mask
+
+        found = side_accuracy(heads, held_out, through_codes)
         p = counts / counts.sum()
-        entropy = -(p * (p + 1e-12).log()).sum()
-        return {
-            "phone_accuracy": right / total,
-            "pitch_error_octaves": pitch_error / max(1, voiced_count),
-            "perplexity": float(entropy.exp()),
-        }
+        return {**found, "perplexity": float((-(p * (p + 1e-12).log()).sum()).exp())}
 
     return train("codec", folder, modules, batches, losses, loop, validate)

@@ -6,7 +6,7 @@ relative to the speaker's own F0, so that features carry intonation and emotion 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,16 @@ from oncue_engine.training.batches import endless_batches, pad_rows
 from oncue_engine.training.features import PHONES, FeatureItem
 from oncue_engine.training.loop import LoopConfig, train
 
-__all__ = ["EncoderSize", "SideHeads", "build_encoder", "encode", "semantic_statistics", "train_encoder"]
+__all__ = [
+    "EncoderSize",
+    "SideHeads",
+    "build_encoder",
+    "encode",
+    "semantic_statistics",
+    "side_accuracy",
+    "side_targets",
+    "train_encoder",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ def train_encoder(items: Sequence[FeatureItem], held_out: Sequence[FeatureItem],
         return values
 
     def validate() -> dict[str, float]:
-        return phone_accuracy(modules, held_out)
+        return side_accuracy(modules["heads"], held_out, lambda batch: encode(modules["encoder"], batch))
 
     return train("encoder", folder, modules, batches, losses, loop, validate)
 
@@ -144,14 +153,21 @@ def encode(encoder: nn.Module, items: Sequence[FeatureItem]) -> tuple[Tensor, Te
     return encoder(speech, attention_mask=mask.long()).last_hidden_state, mask
 
 
-def phone_accuracy(modules: nn.ModuleDict, items: Sequence[FeatureItem]) -> dict[str, float]:
+def side_accuracy(
+    heads: nn.Module,
+    items: Sequence[FeatureItem],
+    features: Callable[[Sequence[FeatureItem]], tuple[Tensor, Tensor]],
+) -> dict[str, float]:
+    """How well features [B,T,D] (with their mask [B,T]) tell what they must: share of half-frames with the right phone,
+    and the mean pitch error where voiced.
+    """
     right = total = 0
     pitch_error, voiced_count = 0.0, 0
     for begin in range(0, len(items), 32):
         batch = items[begin : begin + 32]
-        hidden, mask = encode(modules["encoder"], batch)
+        hidden, mask = features(batch)
         targets = side_targets(batch)
-        phones, prosody = modules["heads"](hidden)
+        phones, prosody = heads(hidden)
         right += int((phones.argmax(-1) == targets.phones)[mask].sum())
         total += 2 * int(mask.sum())
         voiced = mask & targets.voiced

@@ -22,6 +22,8 @@ from oncue.voices import Voices
 
 __all__ = ["SyncClient", "SyncEmotions", "SyncSpeechStream", "SyncVoices", "connect_sync"]
 
+_SETTLE_S = 2.0
+
 A = TypeVar("A")
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -49,7 +51,8 @@ class _LoopThread:
         self._loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, once what still runs on the loop has ended."""
+        self.run(_settle())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -95,6 +98,16 @@ def _streaming(
         return SyncSpeechStream(self._loop, method(self._target, *args, **kwargs))
 
     return call
+
+
+async def _settle() -> None:
+    """Waits for the tasks of calls that were left in the middle: gRPC's own end shortly after the channel's close."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        _, pending = await asyncio.wait(tasks, timeout=_SETTLE_S)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def _next(items: AsyncIterator[R]) -> R | None:

@@ -52,14 +52,18 @@ def write_clip(path: Path, audio: bytes) -> str:
     return hashlib.sha256(audio).hexdigest()
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Opened on the event loop: a cancel while another thread opens it would leave nobody to close it."""
+    return path.open("wb")
+
+
 async def receive(parts: AsyncIterator[bytes], path: Path) -> str:
     """Writes an upload's parts to `path` as they come, and returns the SHA-256 of the whole.
 
     Raises InvalidRequest (REFERENCE_EMPTY, REFERENCE_TOO_LARGE, UPLOAD_PART_EMPTY, UPLOAD_PART_TOO_LARGE).
     """
     digest, total = hashlib.sha256(), 0
-    file: BinaryIO = await asyncio.to_thread(path.open, "wb")
-    try:
+    with _opened(path) as file:
         async for part in parts:
             if not part:
                 raise InvalidRequest("a part is empty", reason="UPLOAD_PART_EMPTY", field="data")
@@ -80,8 +84,6 @@ async def receive(parts: AsyncIterator[bytes], path: Path) -> str:
                 )
             digest.update(part)
             await asyncio.to_thread(file.write, part)
-    finally:
-        await asyncio.to_thread(file.close)
     if total == 0:
         raise InvalidRequest("the reference audio is empty", reason="REFERENCE_EMPTY", field="data")
     return digest.hexdigest()

@@ -13,14 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
+from transformers import Wav2Vec2BertModel
 
+from oncue_engine.checkpoints.config import SemanticEncoderConfig
+from oncue_engine.checkpoints.semantic_encoder import hugging_face_config
 from oncue_engine.training.batches import endless_batches, pad_rows
 from oncue_engine.training.features import PHONES, FeatureItem
 from oncue_engine.training.loop import LoopConfig, train
 
 __all__ = [
-    "EncoderSize",
     "SideHeads",
     "build_encoder",
     "encode",
@@ -31,42 +32,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class EncoderSize:
-    hidden: int = 128
-    layers: int = 4
-    heads: int = 4
-    intermediate: int = 384
-    kernel: int = 9
-    features: int = 320
-
-
-def encoder_config(size: EncoderSize) -> Wav2Vec2BertConfig:
-    """The public encoder's kind of network (relative-key positions, causal depthwise convolution) at this size."""
-    return Wav2Vec2BertConfig(
-        hidden_size=size.hidden,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        intermediate_size=size.intermediate,
-        feature_projection_input_dim=size.features,
-        conv_depthwise_kernel_size=size.kernel,
-        position_embeddings_type="relative_key",
-        left_max_position_embeddings=32,
-        right_max_position_embeddings=32,
-        hidden_dropout=0.05,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        feat_proj_dropout=0.0,
-        conformer_conv_dropout=0.05,
-        layerdrop=0.0,
-        apply_spec_augment=False,
-        add_adapter=False,
-        vocab_size=None,
-    )
-
-
-def build_encoder(size: EncoderSize) -> Wav2Vec2BertModel:
-    return Wav2Vec2BertModel(encoder_config(size))
+def build_encoder(config: SemanticEncoderConfig, feature_stride: int) -> Wav2Vec2BertModel:
+    """The network that the engine loads, with the little dropout that training wants."""
+    settings = hugging_face_config(config, config.num_hidden_layers, feature_stride)
+    settings.hidden_dropout = 0.05
+    settings.conformer_conv_dropout = 0.05
+    for name in ("attention_dropout", "activation_dropout", "feat_proj_dropout", "layerdrop"):
+        setattr(settings, name, 0.0)
+    return Wav2Vec2BertModel(settings)
 
 
 class SideHeads(nn.Module):
@@ -124,10 +97,16 @@ def _augment(x: Tensor) -> Tensor:
     return x
 
 
-def train_encoder(items: Sequence[FeatureItem], held_out: Sequence[FeatureItem], folder: Path, loop: LoopConfig,
-                  size: EncoderSize) -> nn.ModuleDict:  # fmt: skip
+def train_encoder(
+    items: Sequence[FeatureItem],
+    held_out: Sequence[FeatureItem],
+    folder: Path,
+    loop: LoopConfig,
+    config: SemanticEncoderConfig,
+    feature_stride: int,
+) -> nn.ModuleDict:
     """Train encoder and side heads; validation prints the share of half-frames with the right phone."""
-    modules = nn.ModuleDict({"encoder": build_encoder(size), "heads": SideHeads(size.hidden)})
+    modules = nn.ModuleDict({"encoder": build_encoder(config, feature_stride), "heads": SideHeads(config.hidden_size)})
 
     def batches(first_step: int) -> Iterator[list[FeatureItem]]:
         return endless_batches(items, lambda i: len(i.speech), 3600, seed=1, first_step=first_step)

@@ -25,7 +25,7 @@ from oncue_engine.model.t2s import T2S
 from oncue_engine.training.codec import Statistics, train_codec
 from oncue_engine.training.corpus import CorpusConfig, build_corpus, load_shard
 from oncue_engine.training.curves import draw_curves
-from oncue_engine.training.encoder import EncoderSize, SideHeads, build_encoder, semantic_statistics, train_encoder
+from oncue_engine.training.encoder import SideHeads, build_encoder, semantic_statistics, train_encoder
 from oncue_engine.training.features import FeatureItem, build_features, load_features
 from oncue_engine.training.latents import teacher_forced_latents
 from oncue_engine.training.loop import LoopConfig
@@ -87,17 +87,11 @@ class Recipe:
     # What stages leave for later ones
 
     def encoder(self) -> nn.ModuleDict:
-        size = self.encoder_size()
-        modules = nn.ModuleDict({"encoder": build_encoder(size), "heads": SideHeads(size.hidden)})
+        config = self.config.semantic_encoder
+        encoder = build_encoder(config, self.config.speech.feature_stride)
+        modules = nn.ModuleDict({"encoder": encoder, "heads": SideHeads(config.hidden_size)})
         modules.load_state_dict(self._state("encoder", ""))
         return modules.eval().requires_grad_(False)
-
-    def encoder_size(self) -> EncoderSize:
-        c = self.config.semantic_encoder
-        return EncoderSize(
-            c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.intermediate_size,
-            c.conv_depthwise_kernel_size, 80 * self.config.speech.feature_stride,
-        )  # fmt: skip
 
     def statistics(self) -> Statistics:
         return Statistics(**torch.load(self.home / "nano" / "stats.pt", weights_only=True))
@@ -142,7 +136,8 @@ class Recipe:
 
     def make_encoder(self) -> None:
         split = self._features("encoder")
-        train_encoder(split.train, split.held_out, self._folder("encoder"), self._loop("encoder"), self.encoder_size())
+        config, stride = self.config.semantic_encoder, self.config.speech.feature_stride
+        train_encoder(split.train, split.held_out, self._folder("encoder"), self._loop("encoder"), config, stride)
         mean, var = semantic_statistics(self.encoder()["encoder"], split.train[:400])
         torch.save({"mean": mean, "var": var}, self.home / "nano" / "stats.pt")
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from oncue_engine.checkpoints.config import SemanticEncoderConfig
 from oncue_engine.model.codec import CodecConfig
 from oncue_engine.training.codec import Statistics, train_codec
-from oncue_engine.training.encoder import EncoderSize, semantic_statistics, train_encoder
+from oncue_engine.training.encoder import semantic_statistics, train_encoder
 from oncue_engine.training.features import FeatureItem
 from oncue_engine.training.loop import LoopConfig, learning_rate, train
 
@@ -88,9 +89,9 @@ def _items(count: int) -> list[FeatureItem]:
 def test_encoder_and_codec_learn_what_there_is_to_hear(tmp_path: Path) -> None:
     torch.manual_seed(0)
     items, held_out = _items(150), _items(8)
-    size = EncoderSize(hidden=32, layers=1, heads=2, intermediate=32, kernel=3)
+    size = SemanticEncoderConfig(32, 1, 2, 32, 3, 32, 32)
     loop = LoopConfig(steps=40, peak_lr=1e-2, warmup_steps=5, bf16=False)
-    modules = train_encoder(items, held_out, tmp_path / "encoder", loop, size)
+    modules = train_encoder(items, held_out, tmp_path / "encoder", loop, size, feature_stride=4)
     assert _valid(tmp_path / "encoder", "phone_accuracy") > 0.9
     mean, var = semantic_statistics(modules["encoder"], items[:30])
     config = CodecConfig(16, 32, 8, 16, 32, 1, has_decoder=True)

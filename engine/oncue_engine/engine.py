@@ -28,6 +28,7 @@ from .requests import (
     Event,
     Failed,
     Finished,
+    LengthPolicy,
     Pacing,
     PacingMode,
     Reference,
@@ -145,7 +146,9 @@ class Engine:
             request=request,
             text_ids=tuple(tuple(piece.id for piece in segment.pieces) for segment in segments),
             lengths=lengths,
-            total_samples=request.length.samples if isinstance(request.length, TargetSamples) else None,
+            total_samples=request.length.samples
+            if isinstance(request.length, TargetSamples) and request.length_policy is not LengthPolicy.ADVISE
+            else None,
             # Clips that must be encoded are read here, so that a bad one is refused at once.
             voice_clip=self._clip(request.voice)
             if self._conditioner.find_voice(request.voice.sha256) is None

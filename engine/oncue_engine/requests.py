@@ -61,6 +61,8 @@ class LengthPolicy(enum.Enum):
     """Outside 0.5 to 2 times the natural length: LengthInfeasible, with the range."""
     FORCE = "force"
     """Whatever was asked, within the model's token limit."""
+    ADVISE = "advise"
+    """The range of STRICT; the model is told the length and ends by itself, near it or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ class Scheduler:
     def _prefill(self, utterance: Utterance) -> None:
         assert utterance.voice is not None and utterance.emotion is not None
         text_ids, spec = utterance.next_text()
-        prefix = prefix_rows(self._model.t2s, utterance.voice.latents, utterance.emotion, spec.exact_tokens, text_ids)
+        prefix = prefix_rows(self._model.t2s, utterance.voice.latents, utterance.emotion, spec.told_tokens, text_ids)
         sequence = self._batch.start(prefix, spec)
         utterance.add_segment(sequence)
         if not sequence.live:

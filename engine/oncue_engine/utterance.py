@@ -178,7 +178,15 @@ class Utterance:
         """Text ids of the segment that comes next, and how its tokens are drawn."""
         number, request = len(self._segments), self.script.request
         length = self.script.lengths[number]
-        spec = SequenceSpec(request.seed, number, request.sampling, length.tokens, length.min_tokens, length.max_tokens)
+        spec = SequenceSpec(
+            seed=request.seed,
+            segment=number,
+            sampling=request.sampling,
+            exact_tokens=length.tokens,
+            min_tokens=length.min_tokens,
+            max_tokens=length.max_tokens,
+            advised_tokens=length.advised_tokens,
+        )
         return self.script.text_ids[number], spec
 
     def add_segment(self, sequence: Sequence) -> None:

@@ -66,6 +66,8 @@ def length_policy(message: speech_service_pb2.Length, field: str) -> LengthPolic
     """Raises InvalidRequest (ENUM_UNKNOWN)."""
     if message.policy == speech_service_pb2.LENGTH_POLICY_FORCE:
         return LengthPolicy.FORCE
+    if message.policy == speech_service_pb2.LENGTH_POLICY_ADVISE:
+        return LengthPolicy.ADVISE
     _known_enum(message.policy, speech_service_pb2.LengthPolicy.values(), f"{field}.policy")
     return LengthPolicy.STRICT
 

@@ -68,6 +68,21 @@ async def test_exact_tokens(client: oncue.Client, voice: oncue.Voice) -> None:
     assert clip.stats.total_codes == plan.natural_tokens + 3
 
 
+async def test_an_advised_length_is_the_models_to_keep(client: oncue.Client, voice: oncue.Voice) -> None:
+    """The model hears of the length (it speaks otherwise than free), but nothing is cut, filled or forced."""
+    plan = await client.plan(TEXT, voice=voice)
+    free = await client.synthesize(TEXT, voice=voice, seed=1)
+    stream = client.stream(
+        TEXT, voice=voice, tokens=plan.natural_tokens - 5, length_policy="advise", seed=1, pacing=UNPACED
+    )
+    payload = b"".join([chunk.payload async for chunk in stream])
+    assert stream.started is not None and stream.started.planned_samples is None
+    assert stream.stats is not None and stream.stats.total_samples * 2 == len(payload)
+    assert payload != free.payload
+    with pytest.raises(oncue.LengthInfeasible):
+        await client.plan(TEXT, voice=voice, tokens=plan.max_tokens + 1, length_policy="advise")
+
+
 async def test_infeasible_length_tells_the_range(client: oncue.Client, voice: oncue.Voice) -> None:
     plan = await client.plan(TEXT, voice=voice)
     with pytest.raises(oncue.LengthInfeasible) as caught:

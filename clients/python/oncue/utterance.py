@@ -17,8 +17,9 @@ __all__ = ["EmotionArgument", "LengthPolicy", "Sampling", "Utterance", "utteranc
 EmotionArgument = Emotion | str | Path | bytes | Mapping[str, float] | Words
 """A registered emotion (value, name or id), or one for this utterance only: a clip, weights by name, or words."""
 
-LengthPolicy = Literal["strict", "force"]
-"""strict: a length outside 0.5 to 2 times the natural one is refused. force: it is done, however it sounds."""
+LengthPolicy = Literal["strict", "force", "advise"]
+"""strict: a length outside 0.5 to 2 times the natural one is refused. force: it is done, however it sounds.
+advise: the range of strict, but the model is only told the length and ends by itself."""
 
 _ENCODINGS: Mapping[Encoding, audio_pb2.AudioEncoding.ValueType] = {
     "pcm_s16": audio_pb2.AUDIO_ENCODING_PCM_S16,
@@ -27,6 +28,7 @@ _ENCODINGS: Mapping[Encoding, audio_pb2.AudioEncoding.ValueType] = {
 _POLICIES: Mapping[LengthPolicy, speech_service_pb2.LengthPolicy.ValueType] = {
     "strict": speech_service_pb2.LENGTH_POLICY_STRICT,
     "force": speech_service_pb2.LENGTH_POLICY_FORCE,
+    "advise": speech_service_pb2.LENGTH_POLICY_ADVISE,
 }
 
 

@@ -32,6 +32,13 @@ class SequenceSpec:
     exact_tokens: int | None
     min_tokens: int
     max_tokens: int
+    advised_tokens: int | None = None
+    """What free speech is told of its length."""
+
+    @property
+    def told_tokens(self) -> int | None:
+        """What the duration row says; None: nothing."""
+        return self.advised_tokens if self.exact_tokens is None else self.exact_tokens
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ frames that the tokens must fill, and the last partial frame is cut (design.md 3
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ..errors import InvalidRequest, LengthInfeasible
@@ -55,6 +55,8 @@ class SegmentLength:
     """Exact native samples to keep of the segment; None keeps every whole frame."""
     pause_samples: int
     """Native samples of silence after it."""
+    advised_tokens: int | None = None
+    """What a free segment is told: the length row is set, the end is the model's own (paper, table 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def allot(
     """Share a length over segments and pauses, in proportion to their natural lengths.
 
     Raises InvalidRequest LENGTH_NOT_POSITIVE, and LengthInfeasible DURATION_INFEASIBLE with the range in the metadata:
-    under STRICT outside 0.5 to 2 times the natural length, under FORCE outside what the model can hold at all.
+    under STRICT and ADVISE outside 0.5 to 2 times the natural length, under FORCE outside what the model can hold.
     """
     if target is None:
         return _free(natural_tokens, geometry)
@@ -122,7 +124,7 @@ def allot(
             metadata=limits.metadata(),
         )
     low, high = (limits.min_samples, limits.max_samples) if in_samples else (limits.min_tokens, limits.max_tokens)
-    if policy is LengthPolicy.STRICT and not low <= asked <= high:
+    if policy is not LengthPolicy.FORCE and not low <= asked <= high:
         raise LengthInfeasible(
             f"{asked} {unit} is outside the {low} to {high} {unit} that this text can be spoken in",
             field=f"length.{unit}",
@@ -145,7 +147,7 @@ def allot(
                 "max_tokens_per_segment": str(geometry.max_segment_tokens),
             },
         )
-    return lengths
+    return _advised(lengths, geometry) if policy is LengthPolicy.ADVISE else lengths
 
 
 def _free(natural_tokens: Sequence[int], geometry: Geometry) -> tuple[SegmentLength, ...]:
@@ -161,6 +163,15 @@ def _free(natural_tokens: Sequence[int], geometry: Geometry) -> tuple[SegmentLen
             pause_samples=geometry.pause_samples if k < last else 0,
         )
         for k, natural in enumerate(natural_tokens)
+    )
+
+
+def _advised(exact: Sequence[SegmentLength], geometry: Geometry) -> tuple[SegmentLength, ...]:
+    """Free speech that is told the tokens of `exact`; bounded around them as free speech is around the natural ones."""
+    tokens = [length.tokens or 1 for length in exact]
+    return tuple(
+        replace(free, advised_tokens=told, pause_samples=length.pause_samples)
+        for free, told, length in zip(_free(tokens, geometry), tokens, exact, strict=True)
     )
 
 

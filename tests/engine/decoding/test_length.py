@@ -101,3 +101,16 @@ def test_free_segments_are_bounded_on_both_sides() -> None:
     assert first.tokens is None and first.native_samples is None
     assert (first.min_tokens, first.max_tokens, first.pause_samples) == (10, 106, 3_200)
     assert (last.max_tokens, last.pause_samples) == (300, 0)
+
+
+@pytest.mark.parametrize("target", [TargetTokens(60), TargetSamples(40_000)])
+def test_an_advised_length_is_told_and_not_forced(target: TargetSamples | TargetTokens) -> None:
+    exact = allot(target, LengthPolicy.STRICT, [30, 30], _NANO, 16_000)
+    advised = allot(target, LengthPolicy.ADVISE, [30, 30], _NANO, 16_000)
+    assert [length.advised_tokens for length in advised] == [length.tokens for length in exact]
+    for length in advised:
+        assert length.tokens is None and length.native_samples is None
+        assert length.advised_tokens is not None
+        assert length.min_tokens < length.advised_tokens < length.max_tokens
+    with pytest.raises(LengthInfeasible):
+        allot(TargetTokens(10), LengthPolicy.ADVISE, [30, 30], _NANO, 16_000)

@@ -34,6 +34,10 @@ class _LengthPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LengthPo
     """It is refused (DURATION_INFEASIBLE) with the possible range in the metadata."""
     LENGTH_POLICY_FORCE: _LengthPolicy.ValueType  # 2
     """It is done, within the model's token limit, however it sounds."""
+    LENGTH_POLICY_ADVISE: _LengthPolicy.ValueType  # 3
+    """It is refused as under STRICT. Inside the range the model is told the length and ends by itself, near it or not:
+    the length is not exact, and `started.planned_samples` is unset.
+    """
 
 class LengthPolicy(_LengthPolicy, metaclass=_LengthPolicyEnumTypeWrapper):
     """What happens to a length outside 0.5 to 2 times the natural length."""
@@ -44,6 +48,10 @@ LENGTH_POLICY_STRICT: LengthPolicy.ValueType  # 1
 """It is refused (DURATION_INFEASIBLE) with the possible range in the metadata."""
 LENGTH_POLICY_FORCE: LengthPolicy.ValueType  # 2
 """It is done, within the model's token limit, however it sounds."""
+LENGTH_POLICY_ADVISE: LengthPolicy.ValueType  # 3
+"""It is refused as under STRICT. Inside the range the model is told the length and ends by itself, near it or not:
+the length is not exact, and `started.planned_samples` is unset.
+"""
 Global___LengthPolicy: _TypeAlias = LengthPolicy  # noqa: Y015
 
 class _PacingMode:
@@ -205,9 +213,9 @@ class Length(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     samples: _builtins.int
-    """Exactly so many samples at the output rate; at least 1."""
+    """Exactly so many samples at the output rate (about so many under ADVISE); at least 1."""
     tokens: _builtins.int
-    """Exactly so many semantic tokens; 1 to the maximum that PlanUtterance gives."""
+    """Exactly so many semantic tokens (about so many under ADVISE); 1 to the maximum that PlanUtterance gives."""
     policy: Global___LengthPolicy.ValueType
     """What happens outside 0.5 to 2 times the natural length. Unset: STRICT."""
     def __init__(

@@ -7,10 +7,10 @@ engine's own thread (scheduler.py), and events come from it.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -19,11 +19,13 @@ import torch
 from .checkpoints.loaded import LoadedModel, load_model
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
-from .frontend.audio import MAX_SECONDS, MIN_SECONDS, ReferenceQuality, Waveform, decode_reference, quality
+from .engine_info import describe
+from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
-from .request_checks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, check_emotion, check_settings
+from .request_checks import check_emotion, check_settings, words_unsupported
 from .requests import (
-    EMOTION_NAMES,
+    EmotionWeights,
+    EmotionWords,
     EngineInfo,
     Event,
     Failed,
@@ -41,6 +43,7 @@ from .requests import (
 from .scheduler import Scheduler
 from .stage_clock import StageTime
 from .utterance import Script, Utterance, UtteranceHandle
+from .word_weights import WordWeights
 
 __all__ = ["Engine", "UtteranceHandle"]
 
@@ -71,7 +74,8 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = _describe(model, name)
+        self._info = describe(model, name, max_live=_MAX_LIVE)
+        self._words = None if model.emotion_words is None else WordWeights(model.emotion_words, self._info.emotions)
 
     @classmethod
     def load(cls, model: str | Path, data_dir: Path, *, threads: int | None = None) -> Engine:
@@ -112,6 +116,8 @@ class Engine:
     def close(self) -> None:
         """End everything that is live (Failed, ENGINE_CLOSED) and the engine's thread."""
         self._scheduler.stop()
+        if self._words is not None:
+            self._words.close()
 
     def plan(self, request: UtteranceRequest) -> UtterancePlan:
         """How the text will be read and how long it can be; checks all of the request but the clips.
@@ -119,6 +125,7 @@ class Engine:
         Raises InvalidRequest, LengthInfeasible or Unsupported.
         """
         segments, limits, _ = self._check(request)
+        emotion = self._resolve(request).emotion
         return UtterancePlan(
             segments=tuple(
                 SegmentPlan(segment.text, segment.char_begin, segment.char_end, len(segment.pieces), natural)
@@ -132,6 +139,7 @@ class Engine:
             max_tokens=limits.max_tokens,
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
+            emotion_weights=emotion if isinstance(emotion, EmotionWeights) else None,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:
@@ -141,6 +149,7 @@ class Engine:
         InvalidRequest (ReferenceRejected and LengthInfeasible too), Unsupported, or Overloaded.
         """
         segments, _, lengths = self._check(request)
+        request = self._resolve(request)
         emotion = request.emotion
         script = Script(
             request=request,
@@ -179,6 +188,15 @@ class Engine:
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
 
+    def weigh_words(self, words: EmotionWords) -> EmotionWeights:
+        """The weights that words come down to, in the order of EMOTION_NAMES; their sum is 1. Blocks for milliseconds.
+
+        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID).
+        """
+        if self._words is None:
+            raise words_unsupported()
+        return self._words.weigh(words)
+
     def inspect_reference(self, path: Path) -> ReferenceQuality:
         """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
         return quality(decode_reference(path))
@@ -187,12 +205,18 @@ class Engine:
 
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
-        check_emotion(request, self._info.emotions)
+        check_emotion(request, self._info.emotions, words=self._info.emotion_from_words)
         segments = self._model.text.segments(request.text)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
         lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)
         return segments, limits, lengths
+
+    def _resolve(self, request: UtteranceRequest) -> UtteranceRequest:
+        """The request with weights in place of words, found in the caller's time and not in the engine's."""
+        if not isinstance(request.emotion, EmotionWords):
+            return request
+        return replace(request, emotion=self.weigh_words(request.emotion))
 
     def _natural(self, segments: list[TextSegment]) -> list[int]:
         most = self._geometry.max_segment_tokens
@@ -254,28 +278,3 @@ def _slots(model: LoadedModel) -> int:
     t2s, speech = model.config.t2s, model.config.speech
     positions = t2s.conditioning_rows + speech.max_segment_pieces + speech.max_segment_tokens + 3
     return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (positions * t2s.layers * t2s.model_dim * 2 * 4)))
-
-
-def _describe(model: LoadedModel, name: str) -> EngineInfo:
-    config = model.config
-    return EngineInfo(
-        model=name,
-        fingerprint=model.fingerprint,
-        version=importlib.metadata.version("oncue"),
-        languages=config.speech.languages,
-        emotions=() if model.emotion_bank is None else EMOTION_NAMES,
-        emotion_from_words=False,
-        native_rate_hz=config.speech.sample_rate_hz,
-        token_rate_hz=config.speech.token_rate_hz,
-        duration_control="trained" if config.t2s.duration_row == "tied" else "constructed",
-        max_text_chars=config.speech.max_text_chars,
-        max_tokens_per_segment=config.speech.max_segment_tokens,
-        max_reference_s=MAX_SECONDS,
-        min_reference_s=MIN_SECONDS,
-        limits={
-            "min_sample_rate_hz": LOWEST_RATE_HZ,
-            "max_sample_rate_hz": HIGHEST_RATE_HZ,
-            "max_live_utterances": _MAX_LIVE,
-            "max_pieces_per_segment": config.speech.max_segment_pieces,
-        },
-    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import EMOTION_NAMES, EmotionWeights, UtteranceRequest
+from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords, UtteranceRequest
 
-__all__ = ["HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "check_emotion", "check_settings"]
+__all__ = ["HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "check_emotion", "check_settings", "words_unsupported"]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
 _MAX_EMOTION_WEIGHT = 1.2
@@ -38,10 +38,10 @@ def check_settings(request: UtteranceRequest) -> None:
             )
 
 
-def check_emotion(request: UtteranceRequest, supported: tuple[str, ...]) -> None:
-    """InvalidRequest for a strength or weights out of range; Unsupported for weights that the model has no bank for.
+def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, words: bool) -> None:
+    """InvalidRequest for a strength or weights out of range; Unsupported for what the model does not have.
 
-    `supported`: names of EMOTION_NAMES that the model can be given as weights.
+    `supported`: names of EMOTION_NAMES that the model can be given as weights; `words`: whether it takes words.
     """
     if not 0.0 <= request.emotion_strength <= 1.0:
         raise InvalidRequest(
@@ -50,9 +50,20 @@ def check_emotion(request: UtteranceRequest, supported: tuple[str, ...]) -> None
             field="emotion.strength",
             metadata={"min": "0", "max": "1"},
         )
-    if not isinstance(request.emotion, EmotionWeights):
-        return
-    weights = request.emotion.weights
+    if isinstance(request.emotion, EmotionWords) and not words:
+        raise words_unsupported()
+    if isinstance(request.emotion, EmotionWeights):
+        _check_weights(request.emotion.weights, supported)
+
+
+def words_unsupported() -> Unsupported:
+    """The answer to an emotion in words where the model takes none (EMOTION_WORDS_UNSUPPORTED)."""
+    return Unsupported(
+        "this model takes no emotion in words", reason="EMOTION_WORDS_UNSUPPORTED", field="emotion.words"
+    )
+
+
+def _check_weights(weights: tuple[float, ...], supported: tuple[str, ...]) -> None:
     if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
         raise InvalidRequest(
             f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
@@ -65,5 +76,13 @@ def check_emotion(request: UtteranceRequest, supported: tuple[str, ...]) -> None
             "this model has no emotion bank: an emotion can be given as a clip",
             reason="EMOTION_WEIGHTS_UNSUPPORTED",
             field="emotion.weights",
-            metadata={"supported_names": "", "supported_sources": "audio"},
+            metadata={"supported": "", "supported_sources": "audio"},
         )
+    for name, weight in zip(EMOTION_NAMES, weights, strict=True):
+        if weight > 0.0 and name not in supported:
+            raise Unsupported(
+                f"this model has no emotion {name}; it has {', '.join(supported)}",
+                reason="EMOTION_UNSUPPORTED",
+                field=f"emotion.weights.{name}",
+                metadata={"supported": ",".join(supported)},
+            )

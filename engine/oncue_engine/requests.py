@@ -17,6 +17,7 @@ __all__ = [
     "EMOTION_NAMES",
     "AudioChunk",
     "EmotionWeights",
+    "EmotionWords",
     "EngineInfo",
     "Event",
     "Failed",
@@ -54,6 +55,13 @@ class EmotionWeights:
     """Eight weights in the order of EMOTION_NAMES, each in [0, 1.2] (spec 4)."""
 
     weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionWords:
+    """An emotion in plain words, 1 to 200 characters. The model turns them into weights."""
+
+    text: str
 
 
 class LengthPolicy(enum.Enum):
@@ -110,7 +118,7 @@ class UtteranceRequest:
     text: str
     voice: Reference
     sample_rate_hz: int
-    emotion: Reference | EmotionWeights | None = None
+    emotion: Reference | EmotionWeights | EmotionWords | None = None
     """None: the voice clip's own emotion (paper, section 3.2)."""
     emotion_strength: float = 1.0
     length: TargetSamples | TargetTokens | None = None
@@ -149,6 +157,8 @@ class UtterancePlan:
     comfortable_min_samples: int
     comfortable_max_samples: int
     """The narrower range in which it also sounds natural."""
+    emotion_weights: EmotionWeights | None = None
+    """What the request's emotion comes down to: as in Started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,11 @@ class Started:
     num_segments: int
     planned_samples: int | None
     """Known only when a length was asked for."""
+    emotion_weights: EmotionWeights | None = None
+    """The weights of the request, or those that were found for its words; strength is not applied.
+
+    None where the emotion comes from a clip.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from oncue_engine.engine import Engine
-from oncue_engine.errors import EngineError, InvalidRequest, LengthInfeasible, ReferenceRejected, Unsupported
+from oncue_engine.errors import EngineError, InvalidRequest, LengthInfeasible, ReferenceRejected
 from oncue_engine.frontend.resample import resample
 from oncue_engine.requests import (
     EmotionWeights,
@@ -232,38 +231,6 @@ def test_emotion_goes_from_the_voices_own_to_the_clips(speaker: Speaker, high_vo
     assert np.array_equal(own.samples, none.samples)
     assert np.abs(full.samples - own.samples).max() > 1e-3
     assert np.abs(full.samples - half.samples).max() > 1e-3
-
-
-def test_emotion_weights_need_a_bank(nano_folder: Path, tmp_path: Path, speaker: Speaker, low_voice: Reference) -> None:
-    happy = EmotionWeights((0.8, 0, 0, 0, 0, 0, 0, 0))
-    with pytest.raises(Unsupported) as caught:
-        speaker.begin(SHORT, emotion=happy)
-    assert caught.value.reason == "EMOTION_WEIGHTS_UNSUPPORTED"
-    assert caught.value.metadata["supported_names"] == ""
-    assert speaker.engine.info.emotions == ()
-
-    folder = Path(shutil.copytree(nano_folder, tmp_path / "banked"))
-    generator = torch.Generator().manual_seed(0)
-    styles, emotions = torch.randn(73, 24, generator=generator), torch.randn(73, 64, generator=generator)
-    save_file({"feat1": styles, "feat2": emotions}, folder / "emotion_bank.safetensors")
-    engine = Engine.load(folder, tmp_path / "data", threads=1)
-    try:
-        assert len(engine.info.emotions) == 8
-        banked = type(speaker)(engine, low_voice)
-        own = banked.say(SHORT, seed=1, length=TargetTokens(30), length_policy=LengthPolicy.FORCE)
-        said = banked.say(SHORT, seed=1, length=TargetTokens(30), length_policy=LengthPolicy.FORCE, emotion=happy)
-        none = banked.say(
-            SHORT,
-            seed=1,
-            length=TargetTokens(30),
-            length_policy=LengthPolicy.FORCE,
-            emotion=happy,
-            emotion_strength=0.0,
-        )
-    finally:
-        engine.close()
-    assert np.abs(said.samples - own.samples).max() > 1e-3
-    np.testing.assert_allclose(none.samples, own.samples, rtol=0, atol=1e-4)
 
 
 def test_plan(speaker: Speaker) -> None:

@@ -1,6 +1,7 @@
 """`config.yaml`: the public sections with their public field names, and four sections of our own.
 
 gpt, semantic_codec, s2mel       as in the public file (spec 0.1)
+emo_num                          rows of the emotion bank for each of EMOTION_NAMES, as in the public file
 vocoder                          the vocoder's own config.json (public file: only its name), or its fields in place
 style_encoder, semantic_encoder  sizes of CAMPPlus and of the w2v-BERT; left out, the public ones
 oncue                            what the public file takes for granted: rates, limits, tokenizer; else public values
@@ -26,6 +27,7 @@ from ..model.t2s_config import T2SConfig
 
 __all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "read_config"]
 
+_EMOTIONS = 8
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
 
@@ -81,7 +83,7 @@ class SpeechConfig:
     vocoder_lookahead_frames: int | None = None
     """Right context of the vocoder. None: its exact reach, so that streamed samples equal one call over all."""
     emotion_counts: tuple[int, ...] = _PUBLIC_EMOTION_COUNTS
-    """Rows of the emotion bank for each of EMOTION_NAMES (spec 4.1)."""
+    """Rows of the emotion bank for each of EMOTION_NAMES (spec 4.1), 0 for one that the model does not have."""
 
     @classmethod
     def from_section(cls, section: Mapping[str, Any]) -> SpeechConfig:
@@ -97,6 +99,8 @@ class SpeechConfig:
             if name in given:
                 given[name] = tuple(given[name])
         config = cls(**given)
+        if len(config.emotion_counts) != _EMOTIONS or min(config.emotion_counts) < 0:
+            raise CheckpointError(f"emo_num must be {_EMOTIONS} counts, not {list(config.emotion_counts)}")
         for name in ("sample_rate_hz", "token_rate_hz", "feature_stride", "frames_per_token", "encoder_layer"):
             if getattr(config, name) <= 0:
                 raise CheckpointError(f"oncue: {name} must be positive, not {getattr(config, name)}")
@@ -171,6 +175,8 @@ def read_config(folder: Path) -> ModelConfig:
 
 def _parse(raw: Mapping[str, Any]) -> ModelConfig:
     own = dict(raw.get("oncue") or {})
+    if "emo_num" in raw:
+        own["emotion_counts"] = raw["emo_num"]
     gpt = dict(raw["gpt"])
     if "duration_row" in own:
         gpt["duration_row"] = own["duration_row"]

@@ -4,7 +4,9 @@
     encoder.safetensors                                             semantic encoder, and stats.mean, stats.var
     codec / t2s / s2mel / campplus / bigvgan .safetensors           one network each, public key names
     text.json                                                       natural pace (pace.py)
-    emotion_bank.safetensors, bpe.model                             where the model has them
+    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
+                                                                    where the model has them
+    emotion_words/                                                  words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
 """
@@ -12,6 +14,7 @@ Weights may be float16 on disk; they are computed with as float32. Weight norm m
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +28,13 @@ from ..model.weight_norm import fold
 
 __all__ = [
     "EMOTION_BANK_FILE",
+    "EMOTION_WORDS_FOLDER",
     "PACE_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "fill",
     "fingerprint",
+    "read_emotion_bank",
     "read_tensors",
 ]
 
@@ -43,6 +48,9 @@ WEIGHT_FILES = {
 }
 PACE_FILE = "text.json"
 EMOTION_BANK_FILE = "emotion_bank.safetensors"
+EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
+"""The bank's two tensors, and the public files that hold one each."""
+EMOTION_WORDS_FOLDER = "emotion_words"
 SENTENCEPIECE_FILE = "bpe.model"
 _CONFIG_FILE = "config.yaml"
 
@@ -56,6 +64,42 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     return {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in raw.items()}
+
+
+def read_emotion_bank(folder: Path) -> dict[str, Tensor] | None:
+    """feat1 [R,S] and feat2 [R,M], float32; None where the model has no emotion bank.
+
+    EMOTION_BANK_FILE goes before the public pair of files. CheckpointError for damaged files, half a pair, or a file
+    that holds anything else.
+    """
+    path = folder / EMOTION_BANK_FILE
+    if path.exists():
+        tensors = read_tensors(path)
+        if tensors.keys() != EMOTION_BANK_TENSORS.keys():
+            raise CheckpointError(
+                f"{path.name} holds {', '.join(sorted(tensors))}; needed are {', '.join(EMOTION_BANK_TENSORS)}",
+                reason="CHECKPOINT_KEYS",
+            )
+        return tensors
+    paths = {key: folder / name for key, name in EMOTION_BANK_TENSORS.items()}
+    there = [path for path in paths.values() if path.exists()]
+    if not there:
+        return None
+    for path in paths.values():
+        if path not in there:
+            raise CheckpointError(f"{path} is missing beside {there[0].name}", reason="CHECKPOINT_FILE_MISSING")
+    return {key: _read_bare_tensor(path) for key, path in paths.items()}
+
+
+def _read_bare_tensor(path: Path) -> Tensor:
+    """A public `.pt` file that is one tensor, as float32. Never more than tensors is unpickled."""
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        raise CheckpointError(f"{path.name} is not one tensor of numbers", reason="CHECKPOINT_KEYS")
+    return value.to(torch.float32)
 
 
 def fill(network: nn.Module, path: Path, *, unused: Callable[[str], bool] = lambda key: False) -> None:
@@ -78,10 +122,14 @@ def fill(network: nn.Module, path: Path, *, unused: Callable[[str], bool] = lamb
 
 
 def fingerprint(folder: Path) -> str:
-    """First 16 hex digits of a SHA-256 over all that decides how the model sounds: config, weights, pace, pieces."""
+    """First 16 hex digits of a SHA-256 over all that decides how the model sounds.
+
+    That is config, weights, pace, emotion bank, pieces, and the files of the model that turns words into weights.
+    """
     digest = hashlib.sha256()
-    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, SENTENCEPIECE_FILE]
-    for name in names:
+    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
+    words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
+    for name in (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)):
         path = folder / name
         if not path.is_file():
             continue

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
 
 from ..errors import CheckpointError
 from ..frontend.normalize import PublicNormaliser
@@ -17,9 +20,20 @@ from ..model.emotion_bank import EmotionBank
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
 from .config import ModelConfig, read_config
-from .layout import EMOTION_BANK_FILE, PACE_FILE, SENTENCEPIECE_FILE, WEIGHT_FILES, fill, fingerprint, read_tensors
+from .layout import (
+    EMOTION_WORDS_FOLDER,
+    PACE_FILE,
+    SENTENCEPIECE_FILE,
+    WEIGHT_FILES,
+    fill,
+    fingerprint,
+    read_emotion_bank,
+)
 from .pace import Pace, read_pace
 from .semantic_encoder import SemanticEncoder, load_semantic_encoder
+
+if TYPE_CHECKING:
+    from ..words.student import WordsToEmotion
 
 __all__ = ["LoadedModel", "load_model"]
 
@@ -40,6 +54,8 @@ class LoadedModel:
     s2mel: S2Mel
     vocoder: BigVGAN
     emotion_bank: EmotionBank | None
+    emotion_words: WordsToEmotion | None
+    """Words to weights of the bank's emotions, where the model has that."""
 
 
 def load_model(folder: Path) -> LoadedModel:
@@ -55,7 +71,7 @@ def load_model(folder: Path) -> LoadedModel:
     encoder = load_semantic_encoder(
         folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
     )
-    bank = _emotion_bank(folder / EMOTION_BANK_FILE, config)
+    bank = _emotion_bank(folder, config)
     return LoadedModel(
         name=speech.name,
         fingerprint=fingerprint(folder),
@@ -69,6 +85,7 @@ def load_model(folder: Path) -> LoadedModel:
         s2mel=s2mel,
         vocoder=vocoder,
         emotion_bank=bank,
+        emotion_words=_emotion_words(folder / EMOTION_WORDS_FOLDER, bank),
     )
 
 
@@ -88,19 +105,35 @@ def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
     return text
 
 
-def _emotion_bank(path: Path, config: ModelConfig) -> EmotionBank | None:
+def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:
     """feat1 [R,S] styles and feat2 [R,M] emotion vectors (spec 4.1), where the model has them."""
-    if not path.exists():
+    tensors = read_emotion_bank(folder)
+    if tensors is None:
         return None
-    tensors = read_tensors(path)
     counts = config.speech.emotion_counts
     for key, width in (("feat1", config.style_encoder.embedding_size), ("feat2", config.t2s.model_dim)):
-        shape = tuple(tensors[key].shape) if key in tensors else None
-        if shape != (sum(counts), width):
+        shape, needed = tuple(tensors[key].shape), (sum(counts), width)
+        if shape != needed:
             raise CheckpointError(
-                f"{path.name}: {key} is {shape}, needed is {(sum(counts), width)}", reason="CHECKPOINT_KEYS"
+                f"emotion bank: {key} is {shape}, needed is {needed} (emo_num {list(counts)})",
+                reason="CHECKPOINT_KEYS",
             )
-    extra = sorted(set(tensors) - {"feat1", "feat2"})
-    if extra:
-        raise CheckpointError(f"{path.name}: unexpected {', '.join(extra)}", reason="CHECKPOINT_KEYS")
+        if not bool(torch.isfinite(tensors[key]).all()):
+            raise CheckpointError(f"emotion bank: {key} is not finite")
+    if sum(counts) == 0:
+        raise CheckpointError("emotion bank: emo_num has no rows for it")
     return EmotionBank(styles=tensors["feat1"], emotions=tensors["feat2"], counts=counts)
+
+
+def _emotion_words(folder: Path, bank: EmotionBank | None) -> WordsToEmotion | None:
+    """The student in `folder`. CheckpointError where it does not read, or where there is no bank for its weights."""
+    if not folder.is_dir():
+        return None
+    if bank is None:
+        raise CheckpointError(f"{folder.name} is there, but no emotion bank for its weights")
+    from ..words.student import WordsToEmotion  # only models that have it pay for the import
+
+    try:
+        return WordsToEmotion.load(folder)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise CheckpointError(f"{folder.name} cannot be read: {error}") from error

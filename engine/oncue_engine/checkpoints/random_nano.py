@@ -24,7 +24,7 @@ from ..model.codec import SemanticCodec
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
 from .config import read_config
-from .layout import PACE_FILE, WEIGHT_FILES
+from .layout import EMOTION_BANK_FILE, PACE_FILE, WEIGHT_FILES
 from .semantic_encoder import SemanticEncoder
 
 __all__ = ["make_random_nano"]
@@ -35,7 +35,11 @@ _STYLE_WIDTH = 24
 _RATE_HZ = 16_000
 _CODES_PER_PIECE = 2.0
 
+_BANK_ROWS = (2, 2, 2, 2, 2, 0, 2, 2)
+"""As the embedded model: no `melancholic`."""
+
 _CONFIG: dict[str, Any] = {
+    "emo_num": list(_BANK_ROWS),
     "gpt": {
         "model_dim": 64,
         "layers": 2,
@@ -154,8 +158,10 @@ def make_random_nano(folder: Path, seed: int = 0) -> Path:
             "vocoder": BigVGAN(config.vocoder),
         }
         _enliven(networks, config.t2s.stop_mel_token)
+        bank = _emotion_bank(config.style_encoder.embedding_size, config.t2s.model_dim)
     for name, network in networks.items():
         save_file({key: _half(value) for key, value in network.state_dict().items()}, folder / WEIGHT_FILES[name])
+    save_file(bank, folder / EMOTION_BANK_FILE)
     pace = {"codes_per_piece": [_CODES_PER_PIECE] * len(VOCABULARY), "codes_per_segment": 4.0}
     (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
     _write_voices(folder / "voices")
@@ -180,6 +186,12 @@ def _enliven(networks: dict[str, nn.Module], stop_token: int) -> None:
         if not bool(parameter.any()):  # zero-initialised outputs would leave the noise as it is
             parameter.normal_(std=0.05)
     vocoder.conv_post.weight.mul_(4.0)
+
+
+def _emotion_bank(style_width: int, emotion_width: int) -> dict[str, Tensor]:
+    """Rows whose categories are far apart, so that each weight is heard."""
+    rows = sum(_BANK_ROWS)
+    return {"feat1": _half(torch.randn(rows, style_width)), "feat2": _half(3.0 * torch.randn(rows, emotion_width))}
 
 
 def _half(value: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ __all__ = [
 EMOTION_NAMES = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
 EMOTION_BIAS = (0.9375, 0.875, 1.0, 1.0, 0.9375, 0.9375, 0.6875, 0.5625)
 MAX_WEIGHT_SUM = 0.8
+_NO_ROW = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class EmotionBank:
     """Reference embeddings, grouped by category.
 
     `styles` [R,S] style embeddings, `emotions` [R,M] emotion vectors of the same references, `counts` rows per category
-    (their sum is R). Raises ValueError if they do not fit together.
+    (their sum is R). A category without rows is an emotion that the model does not have. Raises ValueError if they do
+    not fit together, or if there is no row at all.
     """
 
     styles: Tensor
@@ -43,7 +45,8 @@ class EmotionBank:
 
     def __post_init__(self) -> None:
         rows = sum(self.counts)
-        if self.styles.shape[0] != rows or self.emotions.shape[0] != rows or min(self.counts, default=0) < 1:
+        fits = self.styles.shape[0] == self.emotions.shape[0] == rows
+        if not fits or rows < 1 or min(self.counts, default=0) < 0:
             raise ValueError(
                 f"emotion bank: counts {self.counts} (sum {rows}), {self.styles.shape[0]} style rows, "
                 f"{self.emotions.shape[0]} emotion rows"
@@ -51,21 +54,35 @@ class EmotionBank:
 
 
 def nearest_rows(bank: EmotionBank, style: Tensor) -> Tensor:
-    """For each category the row nearest to `style` [1,S] by cosine: [K] int64, counted inside the category."""
+    """For each category the row nearest to `style` [1,S] by cosine: [K] int64, counted inside the category.
+
+    -1 for a category without rows.
+    """
     similarity = functional.cosine_similarity(style.float(), bank.styles.float(), dim=1)  # [R]
-    return torch.stack([group.argmax() for group in torch.split(similarity, list(bank.counts))])
+    groups = torch.split(similarity, list(bank.counts))
+    return torch.tensor([int(group.argmax()) if len(group) else _NO_ROW for group in groups])
 
 
 def random_rows(bank: EmotionBank, rng: random.Random) -> Tensor:
-    """One uniform row per category, [K] int64, from Python's generator as the public option does."""
-    return torch.tensor([rng.randint(0, count - 1) for count in bank.counts])
+    """One uniform row per category, [K] int64, from Python's generator as the public option does.
+
+    -1 for a category without rows, which draws nothing.
+    """
+    return torch.tensor([rng.randint(0, count - 1) if count else _NO_ROW for count in bank.counts])
 
 
 def mix_rows(bank: EmotionBank, rows: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weight times chosen row: rows [K] int64, weights [K] -> [1,M]."""
-    chosen = [
-        group[row] for group, row in zip(torch.split(bank.emotions, list(bank.counts)), rows.tolist(), strict=True)
-    ]
+    """Sum of weight times chosen row: rows [K] int64, weights [K] -> [1,M].
+
+    ValueError for a weight other than 0 on a category without rows: what is not there cannot be mixed in.
+    """
+    named = enumerate(zip(bank.counts, weights.tolist(), strict=True))
+    absent = [k for k, (count, weight) in named if count == 0 and weight != 0.0]
+    if absent:
+        raise ValueError(f"emotion bank: weights on categories {absent}, which have no rows")
+    none = torch.zeros_like(bank.emotions[0])
+    groups = torch.split(bank.emotions, list(bank.counts))
+    chosen = [group[row] if len(group) else none for group, row in zip(groups, rows.tolist(), strict=True)]
     return (weights[:, None].to(bank.emotions.dtype) * torch.stack(chosen)).sum(0, keepdim=True)
 
 

@@ -257,17 +257,48 @@ def test_pace(tmp_path: Path) -> None:
 
 
 def test_an_emotion_bank_must_fit(folder: Path, nano: LoadedModel) -> None:
-    assert nano.emotion_bank is None
+    assert nano.emotion_bank is not None and nano.emotion_bank.counts == (2, 2, 2, 2, 2, 0, 2, 2)
     styles, emotions = nano.config.style_encoder.embedding_size, nano.config.t2s.model_dim
     path = folder / "emotion_bank.safetensors"
-    save_file({"feat1": torch.zeros(73, styles), "feat2": torch.zeros(73, emotions)}, path)
-    bank = load_model(folder).emotion_bank
-    assert bank is not None and bank.counts == (3, 17, 2, 8, 4, 5, 10, 24)
+    good = {"feat1": torch.ones(14, styles), "feat2": torch.ones(14, emotions)}
     for wrong in (
-        {"feat1": torch.zeros(72, styles), "feat2": torch.zeros(73, emotions)},
-        {"feat1": torch.zeros(73, styles)},
-        {"feat1": torch.zeros(73, styles), "feat2": torch.zeros(73, emotions), "feat3": torch.zeros(1)},
+        {**good, "feat1": torch.zeros(13, styles)},
+        {**good, "feat2": torch.full((14, emotions), float("inf"))},
+        {"feat1": good["feat1"]},
+        {**good, "feat3": torch.zeros(1)},
     ):
         save_file(wrong, path)
         with pytest.raises(CheckpointError, match="feat"):
             load_model(folder)
+    path.unlink()
+    assert load_model(folder).emotion_bank is None
+
+
+@pytest.mark.parametrize("counts", [[2] * 7, [2, 2, 2, 2, 2, -1, 2, 3], [0] * 8])
+def test_emotion_counts_must_make_sense(folder: Path, counts: list[int]) -> None:
+    _edit_config(folder, lambda config: config.update(emo_num=counts))
+    with pytest.raises(CheckpointError, match="emo_num"):
+        load_model(folder)
+
+
+def test_a_public_bank_is_two_bare_tensors(folder: Path, nano: LoadedModel) -> None:
+    (folder / "emotion_bank.safetensors").unlink()
+    before = fingerprint(folder)
+    _edit_config(folder, lambda config: config.pop("emo_num"))
+    styles, emotions = nano.config.style_encoder.embedding_size, nano.config.t2s.model_dim
+    torch.save(torch.randn(73, styles), folder / "feat1.pt")
+    with pytest.raises(CheckpointError, match=r"feat2\.pt is missing"):
+        load_model(folder)
+    rows = torch.randn(73, emotions)
+    torch.save(rows, folder / "feat2.pt")
+    bank = load_model(folder).emotion_bank
+    assert bank is not None and bank.counts == (3, 17, 2, 8, 4, 5, 10, 24)
+    assert torch.equal(bank.emotions, rows)
+    assert fingerprint(folder) != before
+    for wrong in ({"rows": rows}, rows.long()):
+        torch.save(wrong, folder / "feat2.pt")
+        with pytest.raises(CheckpointError, match=r"feat2\.pt is not one tensor"):
+            load_model(folder)
+    (folder / "feat2.pt").write_bytes(b"no tensor at all")
+    with pytest.raises(CheckpointError, match=r"feat2\.pt cannot be read"):
+        load_model(folder)

@@ -93,5 +93,17 @@ def test_eight_names_in_the_public_order() -> None:
 def test_bank_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="counts"):
         EmotionBank(torch.zeros(4, 2), torch.zeros(5, 3), (2, 3))
-    with pytest.raises(ValueError, match="counts"):
-        EmotionBank(torch.zeros(2, 2), torch.zeros(2, 3), (2, 0))
+    for rows, counts in ((2, (3, -1)), (0, (0, 0)), (0, ())):
+        with pytest.raises(ValueError, match="counts"):
+            EmotionBank(torch.zeros(rows, 2), torch.zeros(rows, 3), counts)
+
+
+def test_a_category_without_rows_is_mixed_by_nobody(bank: EmotionBank) -> None:
+    gap = EmotionBank(bank.styles, bank.emotions, (2, 0, 3))
+    style, own = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0, 10.0]])
+    assert nearest_rows(gap, style).tolist() == [1, -1, 1]
+    assert random_rows(gap, random.Random(0)).tolist()[1] == -1
+    mixed = mix_bank(gap, style, torch.tensor([0.5, 0.0, 0.25]), own)
+    torch.testing.assert_close(mixed, mix_bank(bank, style, torch.tensor([0.5, 0.25]), own))
+    with pytest.raises(ValueError, match=r"\[1\]"):
+        mix_bank(gap, style, torch.tensor([0.5, 0.1, 0.25]), own)

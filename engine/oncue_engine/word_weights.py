@@ -1,0 +1,90 @@
+"""An emotion in words -> weights: the model's student at work beside the engine's thread, its answers kept.
+
+One thread of its own asks the student, one text at a time and on one core, so that however many texts come, the audio
+of those who are being served goes on. The callers wait for their answer; the engine's thread never does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+
+from .errors import CheckpointError, InvalidRequest
+from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords
+
+__all__ = ["MAX_WORDS_CHARS", "Student", "WordWeights"]
+
+MAX_WORDS_CHARS = 200
+_KEPT_ANSWERS = 1024
+_WARM_UP = "calm and even"
+
+
+class Student(Protocol):
+    """Words to a distribution over emotion names."""
+
+    def weigh(self, text: str) -> dict[str, float]:
+        """Weights by name; their sum is 1. ValueError for a text it can make nothing of."""
+
+
+class WordWeights:
+    """Every method may be called from any thread. `close` it in the end."""
+
+    def __init__(self, student: Student, names: tuple[str, ...]) -> None:
+        """Asks the student once, which warms it up. CheckpointError where it knows emotions that are not in `names`.
+
+        `names`: what the model's emotion bank has.
+        """
+        self._student = student
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, Future[EmotionWeights]] = OrderedDict()
+        self._worker = ThreadPoolExecutor(1, "oncue-words", initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            unknown = sorted(set(self._worker.submit(student.weigh, _WARM_UP).result()) - set(names))
+            if unknown:
+                raise CheckpointError(
+                    f"the model turns words into {', '.join(unknown)}, and its emotion bank has only {', '.join(names)}"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def weigh(self, words: EmotionWords) -> EmotionWeights:
+        """Weights in the order of EMOTION_NAMES, whose sum is 1. Blocks for some milliseconds at a new text.
+
+        Raises InvalidRequest (EMOTION_WORDS_INVALID) for words that say nothing or too much.
+        """
+        text = " ".join(words.text.split())
+        if not text or len(words.text) > MAX_WORDS_CHARS:
+            raise _invalid(f"an emotion in words has 1 to {MAX_WORDS_CHARS} characters, and not only blanks")
+        with self._lock:
+            answer = self._answers.get(text)
+            if answer is None:
+                answer = self._answers[text] = self._worker.submit(self._ask, text)
+            self._answers.move_to_end(text)
+            while len(self._answers) > _KEPT_ANSWERS:
+                self._answers.popitem(last=False)
+        try:
+            return answer.result()
+        except ValueError as error:
+            raise _invalid(str(error)) from error
+
+    def close(self) -> None:
+        """End the thread; what is waiting for an answer gets none."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _ask(self, text: str) -> EmotionWeights:
+        found = self._student.weigh(text)
+        return EmotionWeights(tuple(found.get(name, 0.0) for name in EMOTION_NAMES))
+
+
+def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(
+        message,
+        reason="EMOTION_WORDS_INVALID",
+        field="emotion.words",
+        metadata={"min_chars": "1", "max_chars": str(MAX_WORDS_CHARS)},
+    )

@@ -3,6 +3,9 @@
 A training row is [crop of another clip of the speaker | crop of the target], each length-regulated by itself as in
 synthesis. A random beginning of the target is given as prompt mel too: that is what a stream's later chunks see. Half
 of the rows get the latents of the language model, and a tenth loses style, prompt and condition, for guidance.
+
+Two settings are there for comparison only (ablations.py): `objective` regression takes the flow away, `text_width` adds
+text features that were repeated over the codes (paper, appendix B).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +29,10 @@ from oncue_engine.model.s2mel import S2Mel, S2MelConfig
 from oncue_engine.training.features import FRAMES_PER_TOKEN
 from oncue_engine.training.loop import LoopConfig, train
 
-__all__ = ["MelItem", "S2MelTraining", "train_s2mel"]
+__all__ = ["MelItem", "S2MelTraining", "render", "s2mel_modules", "train_s2mel", "whole_item"]
+
+_STEPS, _GUIDANCE = 8, 0.7
+"""How validation solves the flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,10 @@ class S2MelTraining:
     """All rows of a batch are equally long: one of these each, so that shapes recur."""
     continued_share: float = 0.6
     """Rows whose target begins with given frames."""
+    objective: Literal["flow", "regression"] = "flow"
+    """`regression`: the same network as one plain function from condition to mel: no noise, no time, L1 to the mel."""
+    text_width: int = 0
+    """Width of the items' text features; 0: they have none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +62,8 @@ class MelItem:
     """[F, 80]"""
     style: npt.NDArray[np.float32]
     speaker: int
+    words: npt.NDArray[np.float16] | None = None
+    """[N, `text_width`]: features of the word spoken at each code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +87,9 @@ def _frames(codes: int) -> int:
     return int(codes * FRAMES_PER_TOKEN)
 
 
-def _mel(item: MelItem, begin: int, codes: int) -> Tensor:
+def _mel(item: MelItem, begin: int, codes: int) -> npt.NDArray[np.float16]:
     """[frames, 80] of a crop; `begin` is even, so that it falls on a whole frame."""
-    return torch.from_numpy(item.mel[_frames(begin) : _frames(begin) + _frames(codes)].astype(np.float32))
+    return item.mel[_frames(begin) : _frames(begin) + _frames(codes)]
 
 
 class _Drawer:
@@ -116,38 +129,88 @@ class _Drawer:
         return _Batch(tuple(rows), prompt_codes, target_codes, seed)
 
 
-def _stack(rows: Sequence[npt.NDArray[np.float16]]) -> Tensor:
-    return torch.from_numpy(np.stack(rows).astype(np.float32))
+def whole_item(prompt: MelItem, prompt_codes: int, target: MelItem) -> _Batch:
+    """All of `target` after the first `prompt_codes` codes of `prompt` (at least as long): a batch of one row."""
+    return _Batch((_Row(prompt, 0, target, 0, 0),), prompt_codes, len(target.codes), "whole")
 
 
-def batch_tensors(model: S2Mel, codec: SemanticCodec, batch: _Batch, latent_share: float) -> dict[str, Tensor]:
-    """mel [B,80,F], mu [B,F,C], style [B,S], begins [B] and `solved` [B,1,F]: where the loss counts."""
+def batch_tensors(
+    modules: nn.ModuleDict, codec: SemanticCodec, batch: _Batch, latent_share: float
+) -> dict[str, Tensor]:
+    """mel [B,80,F], mu [B,F,C], style [B,S], begins [B] and `solved` [B,1,F]: where the loss counts.
+
+    `modules` as s2mel_modules makes them; all on their device.
+    """
+    model = modules["s2mel"]
+    assert isinstance(model, S2Mel)
+    device = model.estimator.conv1.weight.device
     p, c, rows = batch.prompt_codes, batch.target_codes, batch.rows
-    prompt_ids = torch.from_numpy(
-        np.stack([r.prompt.codes[r.prompt_begin : r.prompt_begin + p] for r in rows]).astype(np.int64)
-    )
-    target_ids = torch.from_numpy(
-        np.stack([r.target.codes[r.target_begin : r.target_begin + c] for r in rows]).astype(np.int64)
-    )
-    latents = _stack([r.target.latents[r.target_begin : r.target_begin + c] for r in rows])  # [B, c, M]
+
+    def stack(parts: Sequence[npt.NDArray[np.generic]], kind: type[np.generic]) -> Tensor:
+        return torch.from_numpy(np.stack(parts).astype(kind)).to(device)
+
+    prompt_ids = stack([r.prompt.codes[r.prompt_begin : r.prompt_begin + p] for r in rows], np.int64)
+    target_ids = stack([r.target.codes[r.target_begin : r.target_begin + c] for r in rows], np.int64)
+    latents = stack([r.target.latents[r.target_begin : r.target_begin + c] for r in rows], np.float32)  # [B, c, M]
     with torch.no_grad():
-        prompt_emb, target_emb = codec.embed(prompt_ids), codec.embed(target_ids)
+        prompt_rows, target_emb = codec.embed(prompt_ids), codec.embed(target_ids)
     rng = random.Random(f"latents/{batch.seed}")
-    mixed = torch.tensor([float(rng.random() < latent_share) for _ in rows])[:, None, None]
+    mixed = torch.tensor([float(rng.random() < latent_share) for _ in rows], device=device)[:, None, None]
     target_rows = target_emb + mixed * model.gpt_layer(latents)
+    if "words" in modules:
+        prompt_rows = prompt_rows + modules["words"](
+            stack([_words(r.prompt, r.prompt_begin, p) for r in rows], np.float32)
+        )
+        target_rows = target_rows + modules["words"](
+            stack([_words(r.target, r.target_begin, c) for r in rows], np.float32)
+        )
     mu = torch.cat(
-        [model.length_regulator(prompt_emb, _frames(p)), model.length_regulator(target_rows, _frames(c))], dim=1
+        [model.length_regulator(prompt_rows, _frames(p)), model.length_regulator(target_rows, _frames(c))], dim=1
     )
-    mel = torch.stack([torch.cat([_mel(r.prompt, r.prompt_begin, p), _mel(r.target, r.target_begin, c)]) for r in rows])
-    begins = torch.tensor([_frames(p) + _frames(r.given_codes) for r in rows])
-    frame = torch.arange(mel.shape[1])[None]
+    mel = stack(
+        [np.concatenate([_mel(r.prompt, r.prompt_begin, p), _mel(r.target, r.target_begin, c)]) for r in rows],
+        np.float32,
+    )
+    begins = torch.tensor([_frames(p) + _frames(r.given_codes) for r in rows], device=device)
+    frame = torch.arange(mel.shape[1], device=device)[None]
     return {
         "mel": mel.transpose(1, 2),
         "mu": mu,
-        "style": torch.from_numpy(np.stack([r.prompt.style for r in rows])),  # of the prompt's clip, as in synthesis
+        "style": stack([r.prompt.style for r in rows], np.float32),  # of the prompt's clip, as in synthesis
         "begins": begins,
         "solved": (frame >= begins[:, None])[:, None].float(),
     }
+
+
+def _words(item: MelItem, begin: int, codes: int) -> npt.NDArray[np.float16]:
+    if item.words is None:
+        raise ValueError("the settings have a text_width, but an item has no text features")
+    return item.words[begin : begin + codes]
+
+
+def s2mel_modules(config: S2MelConfig, settings: S2MelTraining) -> nn.ModuleDict:
+    """What is trained: `s2mel`, and with a text_width `words`, from text features to semantic ones."""
+    modules = nn.ModuleDict({"s2mel": S2Mel(config)})
+    if settings.text_width:
+        modules["words"] = nn.Linear(settings.text_width, config.gpt_layer_widths[-1])
+    return modules
+
+
+def _regressed(model: S2Mel, data: dict[str, Tensor]) -> Tensor:
+    """[B,80,F]: the estimator as a plain function: nothing noisy comes in, and the time stands still."""
+    mel, solved = data["mel"], data["solved"]
+    time = torch.ones(len(mel), device=mel.device)
+    return model.estimator(torch.zeros_like(mel), mel * (1 - solved), data["mu"], data["style"], time)
+
+
+@torch.no_grad()
+def render(model: S2Mel, data: dict[str, Tensor], settings: S2MelTraining, steps: int, guidance: float) -> Tensor:
+    """[1,80,F]: the mel of a batch of one row, zero in what is given. A regression needs neither noise nor steps."""
+    if settings.objective == "regression":
+        return _regressed(model, data).float() * data["solved"]
+    begin = int(data["begins"][0])
+    noise = torch.randn_like(data["mel"])
+    return solve(model.estimator, noise, data["mel"][:, :, :begin], data["mu"], data["style"], steps, guidance)
 
 
 def train_s2mel(
@@ -160,43 +223,47 @@ def train_s2mel(
     settings: S2MelTraining,
 ) -> S2Mel:
     """Train; validation prints the flow loss and the mel distance of an 8-step solution on held-out items."""
-    model = S2Mel(config)
-    modules = nn.ModuleDict({"s2mel": model})
+    modules = s2mel_modules(config, settings)
+    model = modules["s2mel"]
+    assert isinstance(model, S2Mel)
     drawer, checks = _Drawer(items, settings), _Drawer(held_out, settings)
 
     def batches(first_step: int) -> Iterator[_Batch]:
         for step in itertools.count(first_step):
             yield drawer.batch(f"s2mel/{step}")
 
-    def flow_loss(batch: _Batch) -> Tensor:
+    def loss(batch: _Batch) -> Tensor:
         rng = random.Random(f"flow/{batch.seed}")
-        data = batch_tensors(model, codec, batch, settings.latent_share)
+        data = batch_tensors(modules, codec, batch, settings.latent_share)
         solved, mel = data["solved"], data["mel"]
+        count = solved.sum() * mel.shape[1]
+        if settings.objective == "regression":
+            return ((_regressed(model, data).float() - mel).abs() * solved).sum() / count
         t = torch.tensor([rng.random() for _ in batch.rows])
         keep = torch.tensor([float(rng.random() >= settings.drop_share) for _ in batch.rows])[:, None, None]
         point, velocity = training_pair(torch.randn_like(mel), mel, t)
         guess = model.estimator(
             point * solved, mel * (1 - solved) * keep, data["mu"] * keep, data["style"] * keep[:, :, 0], t
         )
-        return ((guess.float() - velocity).abs() * solved).sum() / (solved.sum() * mel.shape[1])
+        return ((guess.float() - velocity).abs() * solved).sum() / count
 
     def validate() -> dict[str, float]:
         torch.manual_seed(0)
-        flow = torch.stack([flow_loss(checks.batch(f"check/{k}", 8)) for k in range(4)]).mean()
-        found = {"flow": float(flow)}
+        mean = torch.stack([loss(checks.batch(f"check/{k}", 8)) for k in range(4)]).mean()
+        found = {settings.objective: float(mean)}
         for name, share in (("mel_l1_codes", 0.0), ("mel_l1_latents", 1.0)):
+            if share == 1.0 - settings.latent_share:
+                continue  # what it never saw
             errors = []
             for k in range(4):
-                data = batch_tensors(model, codec, checks.batch(f"solve/{k}", 1), share)
-                begin = int(data["begins"][0])
-                noise = torch.randn_like(data["mel"])
-                made = solve(model.estimator, noise, data["mel"][:, :, :begin], data["mu"], data["style"], 8, 0.7)
-                errors.append((made - data["mel"])[:, :, begin:].abs().mean())
+                data = batch_tensors(modules, codec, checks.batch(f"solve/{k}", 1), share)
+                made = render(model, data, settings, _STEPS, _GUIDANCE)
+                errors.append(((made - data["mel"]) * data["solved"]).abs().sum() / (data["solved"].sum() * 80))
             found[name] = float(torch.stack(errors).mean())
         return found
 
     def losses(batch: _Batch, step: int) -> dict[str, Tensor]:
-        return {"loss": flow_loss(batch)}
+        return {"loss": loss(batch)}
 
-    train("s2mel", folder, modules, batches, losses, loop, validate)
+    train("s2mel", folder, modules, batches, losses, loop, validate, companions=[codec])
     return model

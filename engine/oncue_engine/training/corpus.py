@@ -78,10 +78,10 @@ def _shard_plan(config: CorpusConfig, shard: int, sentences: list[str]) -> list[
         if rng.random() < config.paired_share:
             sentence = f"{sentence} {rng.choice(sentences)}"
         speaker = rng.randrange(len(speakers))
-        # rms does not take F0 settings, so it never acts
-        acts = speakers[speaker].base != "rms" and rng.random() < config.emotional_share
-        emotion = rng.randrange(1, len(EMOTION_RULES)) if acts else 0
+        emotion = rng.randrange(1, len(EMOTION_RULES)) if rng.random() < config.emotional_share else 0
         speed = 1.0 if rng.random() < 0.4 else rng.uniform(0.78, 1.28)
+        if emotion != 0:
+            speed = 1.0 + 0.3 * (speed - 1.0)  # pace is a cue of the emotion
         plan.append((sentence, speaker, emotion, speed))
     return plan
 

@@ -20,6 +20,7 @@ from oncue_engine.checkpoints.semantic_encoder import hugging_face_config
 from oncue_engine.training.batches import endless_batches, pad_rows
 from oncue_engine.training.features import PHONES, FeatureItem
 from oncue_engine.training.loop import LoopConfig, train
+from oncue_engine.training.virtual_speakers import EMOTION_RULES
 
 __all__ = [
     "SideHeads",
@@ -43,17 +44,27 @@ def build_encoder(config: SemanticEncoderConfig, feature_stride: int) -> Wav2Vec
 
 
 class SideHeads(nn.Module):
-    """What the features must tell: two phones a frame, relative pitch, voicing, energy. [B,T,D] in."""
+    """What the features must tell: two phones a frame, relative pitch, voicing, energy; and the clip's emotion."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.phones = nn.Linear(width, 2 * len(PHONES))
         self.prosody = nn.Linear(width, 3)
+        self.emotion = nn.Linear(2 * width, len(EMOTION_RULES))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B,T,D] -> phone logits [B,T,2,P], prosody [B,T,3]."""
         x = self.norm(x)
         return self.phones(x).unflatten(-1, (2, len(PHONES))), self.prosody(x)
+
+    def emotion_loss(self, x: Tensor, targets: SideTargets) -> Tensor:
+        """Cross-entropy of the emotion, from mean and spread of the features x [B,T,D] over the clip."""
+        keep = targets.mask[..., None].to(x.dtype)
+        x = self.norm(x).float()
+        mean = (x * keep).sum(1) / keep.sum(1)
+        spread = (((x - mean[:, None]).square() * keep).sum(1) / keep.sum(1) + 1e-5).sqrt()
+        return functional.cross_entropy(self.emotion(torch.cat([mean, spread], -1)).float(), targets.emotion)
 
     def losses(self, x: Tensor, targets: SideTargets) -> dict[str, Tensor]:
         """Cross-entropy of phones (valid frames), pitch where voiced, voicing, energy in tens of dB."""
@@ -77,6 +88,8 @@ class SideTargets:
     pitch: Tensor
     voiced: Tensor
     energy: Tensor
+    emotion: Tensor
+    """[B]"""
 
 
 def side_targets(items: Sequence[FeatureItem]) -> SideTargets:
@@ -85,7 +98,7 @@ def side_targets(items: Sequence[FeatureItem]) -> SideTargets:
     voiced, _ = pad_rows([i.voiced for i in items])
     energy, _ = pad_rows([i.energy for i in items])
     mask = torch.arange(phones.shape[1])[None] < lengths[:, None]
-    return SideTargets(mask, phones, pitch, voiced.bool(), energy)
+    return SideTargets(mask, phones, pitch, voiced.bool(), energy, torch.tensor([i.emotion for i in items]))
 
 
 def _augment(x: Tensor) -> Tensor:
@@ -116,7 +129,9 @@ def train_encoder(
         targets = side_targets(batch)
         hidden = modules["encoder"](_augment(speech), attention_mask=targets.mask.long()).last_hidden_state
         values = modules["heads"].losses(hidden, targets)
-        values["loss"] = values["phone"] + 2.0 * values["pitch"] + 0.3 * values["voiced"] + values["energy"]
+        told = values["phone"] + 2.0 * values["pitch"] + 0.3 * values["voiced"] + values["energy"]
+        values["emotion"] = modules["heads"].emotion_loss(hidden, targets)
+        values["loss"] = told + 0.4 * values["emotion"]
         return values
 
     def validate() -> dict[str, float]:

@@ -33,7 +33,7 @@ from oncue_engine.training.package import BUILT_IN_VOICES, natural_pace, write_m
 from oncue_engine.training.s2mel import MelItem, S2MelTraining, train_s2mel
 from oncue_engine.training.sentences import is_held_out
 from oncue_engine.training.style import build_style_items, style_of, train_style
-from oncue_engine.training.t2s import T2STraining, train_t2s
+from oncue_engine.training.t2s import Stage, T2STraining, train_t2s
 from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
 from oncue_engine.training.virtual_speakers import training_speakers
 from oncue_engine.training.vocoder import VocoderItem, train_vocoder
@@ -101,9 +101,9 @@ class Recipe:
         codec.load_state_dict(self._state("codec", "codec."))
         return codec.eval().requires_grad_(False)
 
-    def t2s(self) -> T2S:
+    def t2s(self, stage: str = "t2s") -> T2S:
         t2s = T2S(self.config.t2s)
-        t2s.load_state_dict(self._state("t2s", "t2s."))
+        t2s.load_state_dict(self._state(stage, "t2s."))
         return t2s.eval().requires_grad_(False)
 
     def style(self) -> CampPlus:
@@ -154,20 +154,24 @@ class Recipe:
             config,
         )
 
-    def make_t2s(self) -> None:
+    def make_t2s_emotion(self) -> None:
+        """The first stage of T2S: the emotion conditioner learns, with everything else."""
         encoder = self.encoder()["encoder"]
         build_tokens(
             encoder, self.codec(), self.statistics(), self.home / "corpus", self.home / "features", self.home / "tokens"
         )
-        split = self._split(self._tokens("t2s"))
+        self._train_t2s("t2s_emotion", "emotion", None)
+
+    def make_t2s(self) -> None:
+        """The second stage: the emotion conditioner is frozen, the whole corpus is read."""
+        self._train_t2s("t2s", "main", self.t2s("t2s_emotion"))
+
+    def _train_t2s(self, name: str, stage: Stage, begin: T2S | None) -> None:
+        split = self._split(self._tokens(name))
         train_t2s(
-            split.train,
-            split.held_out[:_VALIDATION_ITEMS],
-            self._folder("t2s"),
-            self._loop("t2s"),
-            self.config.t2s,
-            T2STraining(),
-        )
+            split.train, split.held_out[:_VALIDATION_ITEMS], self._folder(name), self._loop(name), self.config.t2s,
+            T2STraining(), stage, len(training_speakers()), begin,
+        )  # fmt: skip
 
     def make_style(self) -> None:
         index = {speaker.name: i for i, speaker in enumerate(training_speakers())}
@@ -241,4 +245,4 @@ class Recipe:
             draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 
 
-STAGES = ("corpus", "encoder", "codec", "t2s", "style", "s2mel", "vocoder", "package")
+STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "package")

@@ -4,15 +4,23 @@ The sequence is [speaker latents + emotion, p, text, codes]; p is the code posit
 30 % of the items. The speaker prompt is another utterance of the same speaker, cut at random; the emotion prompt is the
 target itself or another speaker's utterance of the same emotion. One attention head is pulled to the known text
 position of each code, so that text and speech align early; marks read it later.
+
+Two stages. First the emotion conditioner learns with everything else, on all emotions in equal parts, with a speaker
+classifier behind gradient reversal. Then it is frozen, and the rest learns on the whole corpus, most of it neutral.
+
+A share of the codes that the model reads is hidden: codes at 25 Hz say so much about their followers that a small model
+otherwise leaves text, length and emotion aside.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,14 +30,34 @@ from torch.nn import functional
 from oncue_engine.model.gpt import HeadTap
 from oncue_engine.model.t2s import T2S, T2SConfig
 from oncue_engine.training.batches import endless_batches, pad_rows
+from oncue_engine.training.features import FRAMES_PER_TOKEN
 from oncue_engine.training.loop import LoopConfig, train
+from oncue_engine.training.t2s_heads import EmotionHeads, StateHeads
 from oncue_engine.training.tokens import TokenItem
+from oncue_engine.training.virtual_speakers import EMOTION_RULES
 
-__all__ = ["ALIGNED_HEAD", "PromptPicker", "T2SBatch", "T2STraining", "forward_states", "train_t2s"]
+__all__ = [
+    "ALIGNED_HEAD",
+    "EMOTION_PARTS",
+    "PromptPicker",
+    "Stage",
+    "T2SBatch",
+    "T2STraining",
+    "forward_states",
+    "order_positions",
+    "train_t2s",
+]
 
 ALIGNED_HEAD = HeadTap(layer=2, head=0)
+MEL_BANDS = 80
 FREE_SHARE = 0.3
 """Items trained without the length (paper, section 3.1)."""
+
+
+EMOTION_PARTS = ("emo_conditioning_encoder", "emo_perceiver_encoder", "emovec_layer", "emo_layer")
+"""Modules of T2S that make the emotion vector; frozen in the second stage."""
+
+Stage = Literal["emotion", "main"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +66,20 @@ class T2STraining:
     """Positions in a batch."""
     max_prompt_frames: int = 75
     same_clip_emotion: float = 0.5
-    alignment_weight: float = 0.3
+    """Items whose emotion prompt is the target itself, as in the paper; the others get another speaker's clip."""
+    hidden_codes: float = 0.5
+    """Each item hides a share of its input codes drawn between 0 and this."""
+    tied_length: bool = True
+    """False: p comes from a table of its own (ablation)."""
+    speaker_reversal: float = 0.3
+    """Of the speaker classifier's gradient on the emotion vector, in the first stage; 0 is the ablation."""
+    alignment_weight: float = 0.2
+    emotion_weight: float = 0.3
+    speaker_weight: float = 0.3
+    left_weight: float = 1.0
+    mel_weight: float = 0.1
+    stop_weight: float = 3.0
+    """Of the stop in the code loss against any other code: there is one of it in a hundred."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +93,10 @@ class T2SBatch:
     speaker_lengths: Tensor
     emotion_prompt: Tensor
     emotion_lengths: Tensor
+    mel: Tensor
+    """[B, N, 80]: mean log mel over each code."""
+    speaker: Tensor
+    emotion: Tensor
 
 
 class PromptPicker:
@@ -85,27 +130,65 @@ class PromptPicker:
         )
         codes, code_lengths = pad_rows([i.codes.astype(np.int64) for i in items], 0, 16, sizes.max_mel_tokens)
         spoken, _ = pad_rows([i.spoken.astype(np.int64) for i in items], 0, 16, sizes.max_mel_tokens)
+        mel, _ = pad_rows([_mel_by_code(i) for i in items], 0.0, 16, sizes.max_mel_tokens)
         speaker_prompt, speaker_lengths = pad_rows(speakers, 0.0, settings.max_prompt_frames)
         emotion_prompt, emotion_lengths = pad_rows(emotions, 0.0, settings.max_prompt_frames)
         return T2SBatch(
             text, text_lengths, codes, code_lengths, spoken,
-            speaker_prompt, speaker_lengths, emotion_prompt, emotion_lengths,
+            speaker_prompt, speaker_lengths, emotion_prompt, emotion_lengths, mel,
+            torch.tensor([i.speaker for i in items]), torch.tensor([i.emotion for i in items]),
         )  # fmt: skip
 
 
-def forward_states(model: T2S, batch: T2SBatch, free: Tensor) -> tuple[Tensor, Tensor]:
+def _mel_by_code(item: TokenItem) -> np.ndarray:
+    """[N, 80] mean of the frames that begin within each code."""
+    begins = (np.arange(len(item.codes)) * FRAMES_PER_TOKEN).astype(np.int64)
+    counts = np.diff(np.append(begins, len(item.mel)))
+    return np.add.reduceat(item.mel.astype(np.float32), begins, axis=0) / counts[:, None]
+
+
+def order_positions(model: T2S) -> None:
+    """Start the code position table from sines of many wavelengths, so that near positions look alike from the first
+    step on: the length row is read against it, and most of its rows are rarely seen.
+    """
+    table = model.mel_pos_embedding.emb.weight
+    rows, width = table.shape
+    waves = torch.exp(torch.linspace(math.log(4.0), math.log(4.0 * rows), width // 2))
+    angle = 2 * math.pi * torch.arange(rows)[:, None] / waves
+    with torch.no_grad():
+        table.copy_(0.1 * torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+def forward_states(
+    model: T2S,
+    batch: T2SBatch,
+    free: Tensor,
+    emotion: Tensor | None = None,
+    hidden: Tensor | None = None,
+    lengths: nn.Embedding | None = None,
+) -> tuple[Tensor, Tensor]:
     """Backbone states that predict codes 1..N and the stop, [B, N+1, M], and the aligned head's weights [B, N+1, L+2].
 
-    `free` [B] bool: items without the length row. Rows are packed [prefix | text | codes]; the padding of the text is
-    masked away, and positions are as in synthesis.
+    `free` [B] bool: items without the length row. `emotion` [B,M] is made from the prompt if it is not given. `hidden`
+    [B,N] bool: codes whose rows have only their position. `lengths`: a length table instead of the tied one. Rows are
+    packed [prefix | text | codes]; the padding of the text is masked away, and positions are as in synthesis.
     """
     latents = model.speaker_latents(batch.speaker_prompt, batch.speaker_lengths)
-    emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)
-    prefix = model.conditioning_rows(latents, emotion, torch.where(free, 0, batch.code_lengths))
+    if emotion is None:
+        emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)
+    asked = torch.where(free, 0, batch.code_lengths)
+    if lengths is None:
+        prefix = model.conditioning_rows(latents, emotion, asked)
+    else:
+        own = lengths(asked) * (asked > 0)[:, None]
+        prefix = torch.cat([model.conditioning_rows(latents, emotion, None)[:, :-1], own[:, None]], dim=1)
+    codes = model.code_rows(batch.codes, 1)
+    if hidden is not None:
+        codes = codes - model.mel_embedding(batch.codes) * hidden[..., None]
     # every row's text ends in its own stop token; what follows is masked
     text = model.text_rows(batch.text)
     start = model.start_row()[None].expand(len(text), -1, -1)
-    rows = torch.cat([prefix, text, start, model.code_rows(batch.codes, 1)], dim=1)
+    rows = torch.cat([prefix, text, start, codes], dim=1)
     b, p, length = len(text), prefix.shape[1], text.shape[1]
     text_valid = torch.arange(length)[None] < batch.text_lengths[:, None] + 2
     n = batch.codes.shape[1] + 1
@@ -141,41 +224,78 @@ def train_t2s(
     loop: LoopConfig,
     config: T2SConfig,
     settings: T2STraining,
+    stage: Stage,
+    speakers: int,
+    begin: T2S | None = None,
 ) -> T2S:
-    """Train; validation prints the code loss with the length given and without, and code accuracy."""
-    modules = nn.ModuleDict({"t2s": T2S(config)})
+    """Train one stage, from the model `begin` where it is given. `speakers`: how many the classifier tells apart.
+
+    Validation prints the code loss with the length given and without, and code accuracy.
+    """
+    modules = t2s_modules(config, settings, speakers)
     model: T2S = modules["t2s"]  # type: ignore[assignment]
-    model.text_head.requires_grad_(False)
+    states_heads: StateHeads = modules["states"]  # type: ignore[assignment]
+    emotion_heads: EmotionHeads = modules["emotions"]  # type: ignore[assignment]
+    table: nn.Embedding | None = modules["lengths"] if "lengths" in modules else None  # type: ignore[assignment]
+    if begin is not None:
+        model.load_state_dict(begin.state_dict())
+    if stage == "main":
+        for part in EMOTION_PARTS:
+            model.get_submodule(part).requires_grad_(False)
+        emotion_heads.requires_grad_(False)
     picker = PromptPicker(items)
     stop = config.stop_mel_token
+    chosen = items if stage == "main" else _equal_emotions(items)
 
     def length(item: TokenItem) -> int:
         # as padded in a batch: codes to 16, text to 8
         return -(-len(item.codes) // 16) * 16 + -(-len(item.text) // 8) * 8 + config.conditioning_latents + 4
 
     def batches(first_step: int) -> Iterator[list[TokenItem]]:
-        return endless_batches(items, length, settings.budget, seed=4, first_step=first_step)
+        return endless_batches(chosen, length, settings.budget, seed=4, first_step=first_step)
 
     def losses(batch_items: list[TokenItem], step: int) -> dict[str, Tensor]:
-        rng = random.Random(f"t2s/{step}")
+        rng = random.Random(f"t2s/{stage}/{step}")
         batch = picker.batch(batch_items, settings, rng, config)
+        b, n = batch.codes.shape
         free = torch.tensor([rng.random() < FREE_SHARE for _ in batch_items])
-        states, weights = forward_states(model, batch, free)
+        share = torch.tensor([rng.uniform(0.0, settings.hidden_codes) for _ in batch_items])
+        hidden = torch.rand(b, n) < share[:, None]
+        emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)
+        states, weights = forward_states(model, batch, free, emotion, hidden, table)
         targets, valid = code_targets(batch, stop)
-        logits = model.logits(states[valid]).float()
-        code = functional.cross_entropy(logits, targets[valid], label_smoothing=0.02)
-        aligned = _alignment_loss(weights, batch)
-        return {"loss": code + settings.alignment_weight * aligned, "code": code, "aligned": aligned}
+        latents = model.latent(states)
+        each = functional.cross_entropy(
+            functional.linear(latents[valid], model.mel_head.weight, model.mel_head.bias).float(),
+            targets[valid], label_smoothing=0.02, reduction="none",
+        )  # fmt: skip
+        weight = torch.where(targets[valid] == stop, settings.stop_weight, 1.0)
+        code = (each * weight).sum() / weight.sum()
+        left = batch.code_lengths[:, None] - torch.arange(n + 1)[None]
+        asked = valid & ~free[:, None]
+        values = {
+            "code": code,
+            "aligned": _alignment_loss(weights, batch),
+            "left": states_heads.left_loss(latents[asked], left[asked]),
+            "mel": states_heads.mel_loss(latents[:, :n][valid[:, 1:]], batch.mel[valid[:, 1:]]),
+        }
+        total = code + settings.alignment_weight * values["aligned"]
+        total = total + settings.left_weight * values["left"] + settings.mel_weight * values["mel"]
+        if stage == "emotion":
+            told = emotion_heads.losses(emotion, batch.emotion, batch.speaker, settings.speaker_reversal)
+            values |= told
+            total = total + settings.emotion_weight * told["emotion"] + settings.speaker_weight * told["speaker"]
+        return {"loss": total, **values}
 
     def validate() -> dict[str, float]:
         totals = {"given": 0.0, "free": 0.0, "accuracy": 0.0}
         count = 0
-        for begin in range(0, len(held_out), 24):
-            part = held_out[begin : begin + 24]
-            batch = picker.batch(part, settings, random.Random(begin), config)
+        for first in range(0, len(held_out), 24):
+            part = held_out[first : first + 24]
+            batch = picker.batch(part, settings, random.Random(first), config)
             targets, valid = code_targets(batch, stop)
             for name, free in (("given", False), ("free", True)):
-                states, _ = forward_states(model, batch, torch.full((len(part),), free))
+                states, _ = forward_states(model, batch, torch.full((len(part),), free), lengths=table)
                 logits = model.logits(states[valid])
                 totals[name] += float(functional.cross_entropy(logits, targets[valid], reduction="sum"))
                 if not free:
@@ -183,5 +303,30 @@ def train_t2s(
             count += int(valid.sum())
         return {name: value / count for name, value in totals.items()}
 
-    train("t2s", folder, modules, batches, losses, loop, validate)
+    train(folder.name, folder, modules, batches, losses, loop, validate)
     return model
+
+
+def t2s_modules(config: T2SConfig, settings: T2STraining, speakers: int) -> nn.ModuleDict:
+    """The model as it begins, and the heads that only training has."""
+    model = T2S(config)
+    model.text_head.requires_grad_(False)
+    order_positions(model)
+    modules = nn.ModuleDict(
+        {
+            "t2s": model,
+            "states": StateHeads(config.model_dim, MEL_BANDS),
+            "emotions": EmotionHeads(config.model_dim, len(EMOTION_RULES), speakers),
+        }
+    )
+    if not settings.tied_length:
+        modules["lengths"] = nn.Embedding(config.max_mel_tokens + 3, config.model_dim)
+        nn.init.normal_(modules["lengths"].weight, std=0.02)  # type: ignore[arg-type]
+    return modules
+
+
+def _equal_emotions(items: Sequence[TokenItem]) -> list[TokenItem]:
+    """All emotional items, and as many neutral ones as an emotion has on average."""
+    acted = [item for item in items if item.emotion != 0]
+    neutral = [item for item in items if item.emotion == 0]
+    return acted + neutral[: max(1, len(acted) // (len(EMOTION_RULES) - 1))]

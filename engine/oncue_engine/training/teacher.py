@@ -1,6 +1,7 @@
 """The teacher: one sentence read by a virtual speaker, with the phones it said and when.
 
-flite (Debian package) reads; F0 and pace are its own settings; formants move by resampling (virtual_speakers.py).
+flite (Debian package) reads; the speaker's F0 and the pace are its own settings; formants move by resampling
+(virtual_speakers.py); emotions are acted afterwards (acting.py).
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from oncue_engine.training.virtual_speakers import F0_DEVIATION_HZ, EmotionRule, VirtualSpeaker
+from oncue_engine.training.acting import act
+from oncue_engine.training.virtual_speakers import EMOTION_RULES, EmotionRule, VirtualSpeaker
 
 __all__ = ["SAMPLE_RATE_HZ", "Reading", "TeacherFailed", "read_aloud"]
 
 SAMPLE_RATE_HZ = 16000
+BASE_F0_DEVIATION_HZ = {"slt": 26.0, "rms": 17.0, "awb": 22.0, "kal16": 14.0}
+"""F0 standard deviation of each base voice as it comes: flite takes an absolute value."""
 
 
 class TeacherFailed(RuntimeError):
@@ -37,23 +41,13 @@ class Reading:
     phone_ends_s: tuple[float, ...]
 
 
-def _tilt(samples: npt.NDArray[np.float32], tilt_db: float) -> npt.NDArray[np.float32]:
-    """Spectral tilt that is linear in log frequency between 250 Hz (0 dB) and 4 kHz (`tilt_db`)."""
-    if tilt_db == 0.0:
-        return samples
-    spectrum = np.fft.rfft(samples)
-    freqs = np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE_HZ)
-    octaves = np.log2(np.clip(freqs, 250.0, 4000.0) / 250.0) / 4.0
-    return np.fft.irfft(spectrum * 10.0 ** (tilt_db * octaves / 20.0), len(samples)).astype(np.float32)
-
-
 def read_aloud(sentence: str, speaker: VirtualSpeaker, emotion: EmotionRule, speed: float = 1.0) -> Reading:
     """Read `sentence`; `speed` 1.25 is a quarter faster.
 
     Raises TeacherFailed when flite fails or says nothing.
     """
     stretch = speaker.pace * emotion.duration * speaker.warp / speed
-    deviation_hz = F0_DEVIATION_HZ[speaker.base] * emotion.f0_range * speaker.f0_shift
+    deviation_hz = BASE_F0_DEVIATION_HZ[speaker.base] * speaker.f0_shift
     handle, name = tempfile.mkstemp(suffix=".wav")
     os.close(handle)
     try:
@@ -61,7 +55,7 @@ def read_aloud(sentence: str, speaker: VirtualSpeaker, emotion: EmotionRule, spe
             [
                 "flite", "-voice", speaker.base, "-psdur",
                 "--setf", f"duration_stretch={stretch:.4f}",
-                "--setf", f"f0_shift={speaker.f0_shift * emotion.f0_mean:.4f}",
+                "--setf", f"f0_shift={speaker.f0_shift:.4f}",
                 "--setf", f"int_f0_target_stddev={deviation_hz:.3f}",
                 "-t", sentence, "-o", name,
             ],
@@ -76,7 +70,8 @@ def read_aloud(sentence: str, speaker: VirtualSpeaker, emotion: EmotionRule, spe
     if not pairs or len(samples) == 0:
         raise TeacherFailed(f"flite said nothing for {sentence!r}")
     warped = soxr.resample(samples, rate_hz * speaker.warp, SAMPLE_RATE_HZ)
-    shaped = _tilt(warped, emotion.tilt_db)
+    neutral = emotion is EMOTION_RULES[0]
+    shaped = warped if neutral else act(warped, SAMPLE_RATE_HZ, emotion)
     loudness = float(np.sqrt(np.mean(np.square(shaped))) + 1e-9)
     shaped = shaped * (0.06 * 10.0 ** (emotion.level_db / 20.0) / loudness)
     shaped = shaped * min(1.0, 0.98 / (float(np.abs(shaped).max()) + 1e-9))

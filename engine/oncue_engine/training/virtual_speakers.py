@@ -2,7 +2,7 @@
 
 A speaker is a base voice read at another F0 and then resampled by `warp`: resampling scales the formants with F0, as a
 longer or shorter vocal tract does, and the reading pace is corrected for it beforehand. An emotion is a prosody rule
-(pace, F0 mean and range, level, spectral tilt), so that the evaluation can measure it back.
+(pace, F0 mean, range and course, sway, level and its course, spectral tilt, breath), so that the evaluation can measure it back.
 """
 
 from __future__ import annotations
@@ -28,29 +28,39 @@ class VirtualSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class EmotionRule:
+    """What an emotion does to neutral speech (acting.py does it)."""
+
     name: str
     duration: float
     """Durations are multiplied by it."""
     f0_mean: float
     f0_range: float
-    """The F0 standard deviation is multiplied by it."""
+    """The deviation of F0 from its median, in octaves, is multiplied by it."""
     level_db: float
     tilt_db: float
     """Gain at 4 kHz against 250 Hz."""
+    f0_slope: float = 0.0
+    """Octaves that F0 rises over a phrase."""
+    level_slope_db: float = 0.0
+    """Decibels that the level rises over a phrase."""
+    sway_hz: float = 0.0
+    """F0 and level sway together at this rate: a lilt, a drawl, a tremor."""
+    sway_octaves: float = 0.0
+    sway_db: float = 0.0
+    breath: float = 0.0
+    """Noise above 1.5 kHz, as a share of the local level."""
 
 
 EMOTION_RULES: tuple[EmotionRule, ...] = (
     EmotionRule("calm", 1.0, 1.0, 1.0, 0.0, 0.0),
-    EmotionRule("happy", 0.92, 1.16, 1.6, 2.0, 3.0),
-    EmotionRule("angry", 0.84, 1.02, 1.3, 6.0, 7.0),
-    EmotionRule("sad", 1.25, 0.86, 0.45, -6.0, -6.0),
-    EmotionRule("afraid", 0.80, 1.28, 0.5, -2.0, 1.0),
-    EmotionRule("disgusted", 1.18, 0.92, 1.4, 1.0, -3.0),
-    EmotionRule("surprised", 1.02, 1.32, 2.1, 3.0, 2.0),
+    EmotionRule("happy", 0.92, 1.18, 1.4, 2.0, 3.0, f0_slope=0.1, sway_hz=4.0, sway_octaves=0.16, sway_db=2.0),
+    EmotionRule("angry", 0.82, 1.08, 1.3, 6.0, 7.0, f0_slope=-0.8, level_slope_db=-10.0),
+    EmotionRule("sad", 1.28, 0.85, 0.35, -6.0, -6.0, f0_slope=-0.15, breath=0.25),
+    EmotionRule("afraid", 0.80, 1.28, 0.6, -2.0, 1.0, sway_hz=7.5, sway_octaves=0.12, sway_db=3.0),
+    EmotionRule("disgusted", 1.20, 0.88, 1.1, 1.0, -3.0, sway_hz=2.0, sway_octaves=0.26, sway_db=4.0),
+    EmotionRule("surprised", 0.98, 1.25, 1.5, 3.0, 2.0, f0_slope=0.9, level_slope_db=8.0),
 )
-
-F0_DEVIATION_HZ = {"slt": 26.0, "rms": 17.0, "awb": 22.0, "kal16": 14.0}
-"""F0 standard deviation of each base voice as it comes (flite takes an absolute value)."""
+"""No absolute cue alone tells an emotion: a prompt's features are normalised, so level and tilt are not in them."""
 
 _BASES = ("slt", "rms", "awb", "kal16")
 

@@ -19,6 +19,7 @@ import yaml
 from torch import Tensor, nn
 
 from oncue_engine.checkpoints.config import ModelConfig, read_config
+from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.model.campplus import CampPlus
 from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.t2s import T2S
@@ -36,7 +37,7 @@ from oncue_engine.training.style import build_style_items, style_of, train_style
 from oncue_engine.training.t2s import Stage, T2STraining, train_t2s
 from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
 from oncue_engine.training.virtual_speakers import training_speakers
-from oncue_engine.training.vocoder import VocoderItem, train_vocoder
+from oncue_engine.training.vocoder import train_vocoder, vocoder_item
 
 __all__ = ["STAGES", "Recipe"]
 
@@ -111,6 +112,11 @@ class Recipe:
         style.load_state_dict(self._state("style", "style."))
         return style.eval().requires_grad_(False)
 
+    def vocoder(self) -> BigVGAN:
+        vocoder = BigVGAN(self.config.vocoder)
+        vocoder.load_state_dict(self._state("vocoder", "vocoder."))
+        return vocoder.eval().requires_grad_(False)
+
     def _split(self, items: list[Any]) -> _Split:
         held_out = [item for item in items if is_held_out(item.sentence)]
         return _Split([item for item in items if not is_held_out(item.sentence)], held_out)
@@ -127,6 +133,21 @@ class Recipe:
             for item in items
             if len(item.codes) <= sizes.max_mel_tokens and len(item.text) <= sizes.max_text_tokens
         ]
+
+    def t2s_split(self, stage: str) -> _Split:
+        """What a stage of T2S trains on: TokenItems."""
+        return self._split(self._tokens(stage))
+
+    def mel_items(self) -> tuple[list[TokenItem], list[MelItem]]:
+        """What S2M trains on, held-out sentences included; both lists in one order."""
+        items = self._tokens("s2mel")
+        styles = self._styles(items)
+        latents = teacher_forced_latents(self.t2s(), items, seed=1)
+        made = [
+            MelItem(item.codes, latent, item.mel, style, item.speaker)
+            for item, latent, style in zip(items, latents, styles, strict=True)
+        ]
+        return items, made
 
     # The stages
 
@@ -167,7 +188,7 @@ class Recipe:
         self._train_t2s("t2s", "main", self.t2s("t2s_emotion"))
 
     def _train_t2s(self, name: str, stage: Stage, begin: T2S | None) -> None:
-        split = self._split(self._tokens(name))
+        split = self.t2s_split(name)
         train_t2s(
             split.train, split.held_out[:_VALIDATION_ITEMS], self._folder(name), self._loop(name), self.config.t2s,
             T2STraining(), stage, len(training_speakers()), begin,
@@ -185,12 +206,8 @@ class Recipe:
         )
 
     def make_s2mel(self) -> None:
-        items = self._tokens("s2mel")
-        styles = self._styles(items)
-        latents = teacher_forced_latents(self.t2s(), items, seed=1)
         split = _Split([], [])
-        for item, latent, style in zip(items, latents, styles, strict=True):
-            made = MelItem(item.codes, latent, item.mel, style, item.speaker)
+        for item, made in zip(*self.mel_items(), strict=True):
             (split.held_out if is_held_out(item.sentence) else split.train).append(made)
         train_s2mel(
             split.train, split.held_out, self.codec(), self._folder("s2mel"), self._loop("s2mel"), self.config.s2mel,
@@ -217,10 +234,9 @@ class Recipe:
 
     def make_vocoder(self) -> None:
         split = _Split([], [])
-        for path in self._shards("features", "vocoder"):
-            for item, clip in zip(load_features([path]), load_shard(self.home / "corpus" / path.name), strict=True):
-                made = VocoderItem(item.mel, clip.samples)
-                (split.held_out if is_held_out(item.sentence) else split.train).append(made)
+        for path in self._shards("corpus", "vocoder"):
+            for clip in load_shard(path):
+                (split.held_out if is_held_out(clip.sentence) else split.train).append(vocoder_item(clip.samples))
         train_vocoder(split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder)
 
     def make_package(self) -> None:

@@ -1,0 +1,54 @@
+"""`oncue seams`: what cutting speech into chunks does to it, as samples to measure."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["seams"]
+
+
+def seams(
+    texts: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A text to a line, each one segment.")],
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="Where the renderings go.")],
+    voice: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A clip of the voice.")],
+    model: Annotated[str, typer.Option(help="`nano`, the model inside the package, or a folder.")] = "nano",
+    seed: Annotated[int, typer.Option(help="Of tokens and noise.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 2,
+) -> None:
+    """Render texts as streamed, in one piece, and in cross-faded chunks, from the same tokens and noise.
+
+    Writes FOLDER/000.npz and so on, float32 samples with the joins, and one JSON line for each.
+    """
+    import numpy as np
+
+    from oncue_engine.errors import EngineError
+    from oncue_engine.seams import three_ways
+
+    source = Path(str(resources.files("oncue_engine"))) / "embedded" if model == "nano" else Path(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            ways = three_ways(source, voice, Path(scratch), threads)
+        lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()]
+        for number, text in enumerate(lines):
+            made = ways.render(text, seed)
+            path = folder / f"{number:03d}.npz"
+            np.savez(
+                path,
+                rate_hz=made.rate_hz,
+                streamed=made.streamed,
+                whole=made.whole,
+                crossfaded=made.crossfaded,
+                joins=np.array(made.joins, np.int64),
+                chunk_joins=np.array(made.chunk_joins, np.int64),
+            )
+            typer.echo(json.dumps({"file": str(path), "samples": len(made.whole), "joins": len(made.joins)}))
+    except EngineError as error:
+        typer.echo(f"oncue seams: {error}", err=True)
+        raise typer.Exit(1) from error

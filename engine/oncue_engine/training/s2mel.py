@@ -42,10 +42,12 @@ class S2MelTraining:
     latent_share: float = 0.5
     drop_share: float = 0.1
     prompt_codes: tuple[int, ...] = (14, 22, 30, 38, 46)
-    target_codes: tuple[int, ...] = (24, 32, 40, 48, 56, 64, 72, 80)
+    target_codes: tuple[int, ...] = (16, 24, 32, 40, 48, 56, 64, 72, 80)
     """All rows of a batch are equally long: one of these each, so that shapes recur."""
-    continued_share: float = 0.6
+    continued_share: float = 0.5
     """Rows whose target begins with given frames."""
+    opening_share: float = 0.3
+    """Rows whose target is the beginning of its utterance, right after the prompt: every stream begins so."""
     objective: Literal["flow", "regression"] = "flow"
     """`regression`: the same network as one plain function from condition to mel: no noise, no time, L1 to the mel."""
     text_width: int = 0
@@ -119,11 +121,14 @@ class _Drawer:
             prompts = [clip for clip in rng.sample(clips, min(6, len(clips))) if len(clip.codes) >= prompt_codes]
             if not prompts:
                 continue
-            given = rng.randint(1, target_codes - 8) if rng.random() < s.continued_share else 0
+            opening = rng.random() < s.opening_share
+            begin = 0 if opening else 2 * rng.randrange((len(target.codes) - target_codes) // 2 + 1)
+            continued = not opening and rng.random() < s.continued_share / (1.0 - s.opening_share)
+            given = rng.randint(1, target_codes - 8) if continued else 0
             rows.append(
                 _Row(
                     prompts[0], 2 * rng.randrange((len(prompts[0].codes) - prompt_codes) // 2 + 1),
-                    target, 2 * rng.randrange((len(target.codes) - target_codes) // 2 + 1), given,
+                    target, begin, given,
                 )
             )  # fmt: skip
         return _Batch(tuple(rows), prompt_codes, target_codes, seed)

@@ -132,7 +132,9 @@ class Intake:
         return record, encodes
 
 
-def new_record(names: Names, *, clip: Clip | None = None, weights: tuple[float, ...] | None = None) -> Record:
+def new_record(
+    names: Names, *, clip: Clip | None = None, weights: tuple[float, ...] | None = None, words: str | None = None
+) -> Record:
     """A record made now."""
     now_ns = time.time_ns()
     return Record(
@@ -143,4 +145,5 @@ def new_record(names: Names, *, clip: Clip | None = None, weights: tuple[float, 
         update_time_ns=now_ns,
         clip=clip,
         weights=weights,
+        words=words,
     )

@@ -12,11 +12,11 @@ import grpc.aio
 from oncue.v1 import emotion_service_pb2 as pb
 from oncue.v1 import emotion_service_pb2_grpc
 from oncue_engine.engine import Engine
-from oncue_engine.errors import InvalidRequest
-from oncue_engine.requests import EmotionWeights, Reference
+from oncue_engine.errors import EngineError, InvalidRequest
+from oncue_engine.requests import EmotionWeights, EmotionWords, Reference
 from oncue_server import limits, pages
 from oncue_server.clips import Intake, Names, new_record, receive, write_clip
-from oncue_server.messages import emotion_message
+from oncue_server.messages import emotion_message, weights_message
 from oncue_server.store import Record, Store
 
 __all__ = ["EmotionService", "find_emotion"]
@@ -24,7 +24,7 @@ __all__ = ["EmotionService", "find_emotion"]
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def find_emotion(store: Store, name: str, field: str) -> Reference | EmotionWeights:
+def find_emotion(store: Store, name: str, field: str) -> Reference | EmotionWeights | EmotionWords:
     """What the engine takes for `emotions/{emotion}`. Blocks.
 
     Raises InvalidRequest (EMOTION_NAME_INVALID), NotFound (EMOTION_NOT_FOUND), both with `field`.
@@ -32,7 +32,9 @@ def find_emotion(store: Store, name: str, field: str) -> Reference | EmotionWeig
     record = store.get(limits.resource_id(name, "emotion", field), field)
     if record.clip is not None:
         return Reference(path=store.reference_path(record.id), sha256=record.clip.sha256)
-    assert record.weights is not None, "an emotion without a clip has weights"
+    if record.words is not None:
+        return EmotionWords(record.words)
+    assert record.weights is not None, "an emotion without a clip has weights or words"
     return EmotionWeights(record.weights)
 
 
@@ -58,14 +60,15 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
                 record, encodes = await self._keep(names, fill, "source.audio")
                 return pb.CreateEmotionResponse(emotion=emotion_message(record), prompt_encodes=encodes)
             case "weights":
-                weights = limits.emotion_weights(source.weights, self._engine.info.emotions, "source.weights").weights
-                record = new_record(names, weights=weights)
+                weights = limits.emotion_weights(source.weights, self._engine.info.emotions, "source.weights")
+                record = new_record(names, weights=weights.weights)
             case "words":
-                raise limits.no_emotion_words("source.words")
+                weights = await self._weigh(source.words)
+                record = new_record(names, words=source.words)
             case _:
                 raise InvalidRequest("set audio, weights or words", reason="EMOTION_SOURCE_REQUIRED", field="source")
         await asyncio.to_thread(self._keep_without_clip, record)
-        return pb.CreateEmotionResponse(emotion=emotion_message(record))
+        return pb.CreateEmotionResponse(emotion=emotion_message(record), weights=weights_message(weights))
 
     async def UploadEmotion(
         self, request_iterator: AsyncIterator[pb.UploadEmotionRequest], context: _Context
@@ -123,6 +126,14 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
         id_ = limits.resource_id(request.name, "emotion", "name")
         await asyncio.to_thread(self._store.delete, id_, etag=request.etag)
         return pb.DeleteEmotionResponse()
+
+    async def _weigh(self, words: str) -> EmotionWeights:
+        """Words that no utterance could use are refused now."""
+        try:
+            return await asyncio.to_thread(self._engine.weigh_words, EmotionWords(words))
+        except EngineError as error:
+            error.field = "source.words"
+            raise
 
     async def _keep(self, names: Names, fill: Callable[[Path], Awaitable[str]], field: str) -> tuple[Record, int]:
         return await self._intake.keep(self._store, names, fill, self._engine.prepare_emotion, field)

@@ -20,7 +20,6 @@ __all__ = [
     "inline_audio",
     "labels",
     "new_id",
-    "no_emotion_words",
     "resource_id",
     "update_mask",
 ]
@@ -136,7 +135,7 @@ def emotion_weights(message: emotion_pb2.EmotionWeights, has: Iterable[str], fie
     for name, weight in named.items():
         if weight > 0 and name not in supported:
             raise Unsupported(
-                f"the loaded model has no emotion {name}",
+                f"the loaded model has no emotion {name}; it has {', '.join(supported) or 'none'}",
                 reason="EMOTION_UNSUPPORTED",
                 field=f"{field}.{name}",
                 metadata={"supported": ",".join(supported)},
@@ -149,8 +148,3 @@ def emotion_weights(message: emotion_pb2.EmotionWeights, has: Iterable[str], fie
             metadata={"min": "0", "max": str(MAX_EMOTION_WEIGHT)},
         )
     return EmotionWeights(tuple(min(weight, MAX_EMOTION_WEIGHT) for weight in weights))
-
-
-def no_emotion_words(field: str) -> Unsupported:
-    """The answer to an emotion in words (EMOTION_WORDS_UNSUPPORTED)."""
-    return Unsupported("the loaded model takes no emotion in words", reason="EMOTION_WORDS_UNSUPPORTED", field=field)

@@ -6,10 +6,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from oncue.v1 import audio_pb2, emotion_pb2, emotion_service_pb2, voice_service_pb2
-from oncue_engine.requests import EMOTION_NAMES
+from oncue_engine.requests import EMOTION_NAMES, EmotionWeights
 from oncue_server.store import Clip, Record
 
-__all__ = ["emotion_message", "seconds", "voice_message"]
+__all__ = ["emotion_message", "seconds", "voice_message", "weights_message"]
 
 
 def voice_message(record: Record, *, built_in: bool) -> voice_service_pb2.Voice:
@@ -29,7 +29,7 @@ def voice_message(record: Record, *, built_in: bool) -> voice_service_pb2.Voice:
 
 
 def emotion_message(record: Record) -> emotion_service_pb2.Emotion:
-    """The emotion of a record that has a clip or weights."""
+    """The emotion of a record that has a clip, weights or words."""
     message = emotion_service_pb2.Emotion(
         name=f"emotions/{record.id}",
         display_name=record.display_name,
@@ -41,9 +41,15 @@ def emotion_message(record: Record) -> emotion_service_pb2.Emotion:
     if record.clip is not None:
         message.reference.CopyFrom(_reference(record.clip))
     elif record.weights is not None:
-        named = dict(zip(EMOTION_NAMES, record.weights, strict=True))
-        message.weights.CopyFrom(emotion_pb2.EmotionWeights(**named))
+        message.weights.CopyFrom(_weights(record.weights))
+    elif record.words is not None:
+        message.words = record.words
     return message
+
+
+def weights_message(weights: EmotionWeights | None) -> emotion_pb2.EmotionWeights | None:
+    """Weights by name; None for None."""
+    return None if weights is None else _weights(weights.weights)
 
 
 def seconds(value_s: float) -> Duration:
@@ -51,6 +57,10 @@ def seconds(value_s: float) -> Duration:
     duration = Duration()
     duration.FromMicroseconds(round(value_s * 1e6))
     return duration
+
+
+def _weights(weights: tuple[float, ...]) -> emotion_pb2.EmotionWeights:
+    return emotion_pb2.EmotionWeights(**dict(zip(EMOTION_NAMES, weights, strict=True)))
 
 
 def _reference(clip: Clip) -> audio_pb2.ReferenceAudio:

@@ -17,7 +17,7 @@ from oncue_engine.engine import Engine
 from oncue_engine.requests import AudioChunk, Finished, Started, TargetSamples, TargetTokens, UtterancePlan
 from oncue_server import audio, speech_limits
 from oncue_server.live import speaking
-from oncue_server.messages import seconds
+from oncue_server.messages import seconds, weights_message
 from oncue_server.utterances import Resolved, Resolver
 
 __all__ = ["SpeechService"]
@@ -112,6 +112,7 @@ class SpeechService(speech_service_pb2_grpc.SpeechServiceServicer):
                 natural_tokens=plan.natural_tokens,
                 min_tokens=plan.min_tokens,
                 max_tokens=plan.max_tokens,
+                emotion_weights=weights_message(plan.emotion_weights),
             )
 
     @property

@@ -52,7 +52,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One voice or emotion. A voice has a clip; an emotion has either a clip or weights."""
+    """One voice or emotion. A voice has a clip; an emotion has a clip, weights or words."""
 
     id: str
     display_name: str
@@ -61,6 +61,7 @@ class Record:
     update_time_ns: int
     clip: Clip | None = None
     weights: tuple[float, ...] | None = None
+    words: str | None = None
 
     @property
     def etag(self) -> str:

@@ -17,6 +17,7 @@ from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest, ReferenceRejected
 from oncue_engine.requests import (
     EmotionWeights,
+    EmotionWords,
     LengthPolicy,
     Pacing,
     PacingMode,
@@ -27,6 +28,7 @@ from oncue_engine.requests import (
 from oncue_server import limits, speech_limits
 from oncue_server.clips import write_clip
 from oncue_server.emotions import find_emotion
+from oncue_server.messages import weights_message
 from oncue_server.store import Store
 from oncue_server.voices import Voices
 
@@ -72,6 +74,7 @@ class Resolved:
             planned_samples=event.planned_samples,
             num_segments=event.num_segments,
             fingerprint=fingerprint,
+            emotion_weights=weights_message(event.emotion_weights),
         )
 
 
@@ -110,7 +113,6 @@ class Resolver:
             else speech_limits.pacing(pacing, format_.sample_rate_hz, "pacing")
         )
         voice, reference = await asyncio.to_thread(self._voices.find, message.voice, f"{_FIELD}.voice")
-        inline_audio = message.emotion.inline.WhichOneof("source") == "audio"
         async with self._emotion(message) as emotion:
             resolved = Resolved(
                 request=UtteranceRequest(
@@ -132,11 +134,11 @@ class Resolver:
             try:
                 yield resolved
             except EngineError as error:
-                error.field = _path(error, inline_audio)
+                error.field = _path(error, message.emotion)
                 raise
 
     @asynccontextmanager
-    async def _emotion(self, message: pb.Utterance) -> AsyncIterator[Reference | EmotionWeights | None]:
+    async def _emotion(self, message: pb.Utterance) -> AsyncIterator[Reference | EmotionWeights | EmotionWords | None]:
         if not message.HasField("emotion"):
             yield None
             return
@@ -155,7 +157,7 @@ class Resolver:
             case "weights":
                 yield limits.emotion_weights(emotion.inline.weights, info.emotions, f"{field}.inline.weights")
             case "words":
-                raise limits.no_emotion_words(f"{field}.inline.words")
+                yield EmotionWords(emotion.inline.words)
             case _:
                 raise InvalidRequest(
                     "set a name, audio, weights or words", reason="EMOTION_SOURCE_REQUIRED", field=field
@@ -166,11 +168,15 @@ def _inline_clip(path: Path, audio: bytes) -> Reference:
     return Reference(path=path, sha256=write_clip(path, audio))
 
 
-def _path(error: EngineError, inline_audio: bool) -> str:
+def _path(error: EngineError, emotion: pb.UtteranceEmotion) -> str:
     """Where the request names what the engine refuses."""
     if isinstance(error, ReferenceRejected):
         # Registered clips were checked when they came; one that fails now has been damaged since.
-        return _INLINE_AUDIO if inline_audio else f"{_FIELD}.voice"
+        return _INLINE_AUDIO if emotion.inline.WhichOneof("source") == "audio" else f"{_FIELD}.voice"
+    if error.field.startswith(("emotion.weights", "emotion.words")):
+        # A registered emotion may ask for what another model had.
+        of = "name" if emotion.WhichOneof("emotion") == "name" else f"inline.{error.field.removeprefix('emotion.')}"
+        return f"{_FIELD}.emotion.{of}"
     if not error.field or error.field.startswith(_BESIDE):
         return error.field
     return f"{_FIELD}.{error.field}"

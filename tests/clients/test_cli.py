@@ -75,6 +75,19 @@ def test_say_with_clips_registers_them_for_the_call_only(oncue: Program, clip: P
         assert "say-" not in oncue(kind, "list").stdout
 
 
+def test_say_with_an_emotion_vector(oncue: Program, cli_voice: str, tmp_path: Path) -> None:
+    heard = set()
+    for name, vector in (("h.wav", "happy=0.8,sad=0.1"), ("s.wav", "sad=0.8"), ("t.wav", "happy=0.8,sad=0.1")):
+        said = oncue("say", TEXT, "-o", name, "--voice", cli_voice, "--seed", "1", "--emotion-vector", vector)
+        assert said.returncode == 0, said.stderr
+        heard.add((tmp_path / name).read_bytes())
+    assert len(heard) == 2
+    refused = oncue("say", TEXT, "-o", "m.wav", "--voice", cli_voice, "--emotion-vector", "melancholic=0.5")
+    assert refused.returncode == 1
+    assert "EMOTION_UNSUPPORTED" in refused.stderr and "supported: happy,angry,sad" in refused.stderr
+    assert "field: utterance.emotion.inline.weights.melancholic" in refused.stderr
+
+
 def test_say_tokens(oncue: Program, cli_voice: str) -> None:
     refused = oncue("say", TEXT, "-o", "t.wav", "--voice", cli_voice, "--tokens", "1")
     assert (refused.returncode, "DURATION_INFEASIBLE" in refused.stderr) == (1, True)

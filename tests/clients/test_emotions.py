@@ -30,11 +30,27 @@ async def test_words_are_refused_by_a_model_without_them(client: oncue.Client, n
         await client.emotions.create(new_id, oncue.Words("tired and a little annoyed"))
 
 
-async def test_weights_of_a_model_without_them_are_refused(client: oncue.Client, new_id: str) -> None:
-    assert (await client.info()).emotions == ()
-    with pytest.raises(oncue.SpeechError) as caught:
-        await client.emotions.create(new_id, {"happy": 0.8})
-    assert caught.value.reason.startswith("EMOTION")
+async def test_emotion_by_weights(client: oncue.Client, voice: oncue.Voice, new_id: str) -> None:
+    emotions = (await client.info()).emotions
+    assert emotions == ("happy", "angry", "sad", "afraid", "disgusted", "surprised", "calm")
+    asked = {"happy": 0.75, "sad": 0.25}
+    kept = await client.emotions.create(new_id, asked)
+    assert kept.weights == {name: asked.get(name, 0.0) for name in oncue.EMOTION_NAMES}
+    for emotion in (asked, kept):
+        stream = client.stream("Hello.", voice=voice, emotion=emotion, seed=1, pacing=oncue.Pacing(realtime=False))
+        samples = [chunk.samples async for chunk in stream]
+        assert samples and stream.started is not None
+        assert stream.started.emotion_weights == kept.weights
+        plan = await client.plan("Hello.", voice=voice, emotion=emotion)
+        assert plan.emotion_weights == kept.weights
+    assert (await client.plan("Hello.", voice=voice)).emotion_weights is None
+
+
+async def test_weights_that_the_model_lacks_are_refused_with_what_it_has(client: oncue.Client, new_id: str) -> None:
+    with pytest.raises(oncue.Unsupported) as caught:
+        await client.emotions.create(new_id, {"happy": 0.8, "melancholic": 0.1})
+    assert (caught.value.reason, caught.value.field) == ("EMOTION_UNSUPPORTED", "source.weights.melancholic")
+    assert caught.value.metadata["supported"] == ",".join((await client.info()).emotions)
 
 
 async def test_unknown_names_are_refused_before_they_are_sent(client: oncue.Client, new_id: str) -> None:

@@ -137,11 +137,17 @@ async def test_emotion_weights_that_are_all_zero(stubs: Stubs) -> None:
 
 
 async def test_an_emotion_that_the_model_does_not_have(stubs: Stubs) -> None:
-    """The tiny model has no emotion bank: no name is supported, and none is silently neutral."""
-    refusal = await refused(streamed(stream_request(emotion=inline(weights(happy=0.5)))), stubs)
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "EMOTION_UNSUPPORTED")
-    assert refusal.field == "utterance.emotion.inline.weights.happy"
-    assert refusal.limits == {"supported": ""}
+    """The field is named, and the list of what there is; nothing becomes something near it."""
+    source = weights(happy=0.5, melancholic=0.25)
+    calls = (
+        (streamed(stream_request(emotion=inline(source))), "utterance.emotion.inline.weights.melancholic"),
+        (create_emotion(emotion_id="blue", source=source), "source.weights.melancholic"),
+    )
+    for call, field in calls:
+        refusal = await refused(call, stubs)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "EMOTION_UNSUPPORTED")
+        assert refusal.field == field
+        assert refusal.limits == {"supported": "happy,angry,sad,afraid,disgusted,surprised,calm"}
 
 
 async def test_emotion_in_words_is_not_there_yet(stubs: Stubs) -> None:

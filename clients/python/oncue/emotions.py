@@ -15,7 +15,16 @@ from oncue.errors import InvalidRequest, typed_errors
 from oncue.references import INLINE_LIMIT_BYTES, ClipSource, ReferenceClip, clip_bytes, parts, reference_clip
 from oncue.v1 import emotion_pb2, emotion_service_pb2, emotion_service_pb2_grpc
 
-__all__ = ["EMOTION_NAMES", "Emotion", "EmotionSource", "Emotions", "Words", "emotion_name", "source_message"]
+__all__ = [
+    "EMOTION_NAMES",
+    "Emotion",
+    "EmotionSource",
+    "Emotions",
+    "Words",
+    "emotion_name",
+    "source_message",
+    "weights_of",
+]
 
 EMOTION_NAMES: tuple[str, ...] = tuple(field.name for field in emotion_pb2.EmotionWeights.DESCRIPTOR.fields)
 """Names that a mapping of weights may use; a model may have fewer (ServerInfo.emotions)."""
@@ -170,6 +179,11 @@ async def source_message(source: EmotionSource) -> emotion_pb2.EmotionSource:
     return emotion_pb2.EmotionSource(weights=weights)
 
 
+def weights_of(message: emotion_pb2.EmotionWeights) -> dict[str, float]:
+    """Weights by name, those that are 0 too."""
+    return {name: getattr(message, name) for name in EMOTION_NAMES}
+
+
 def _upload_requests(
     header: emotion_service_pb2.UploadEmotionHeader, data: bytes
 ) -> Iterator[emotion_service_pb2.UploadEmotionRequest]:
@@ -187,6 +201,6 @@ def _emotion(message: emotion_service_pb2.Emotion) -> Emotion:
         create_time=message.create_time.ToDatetime(tzinfo=UTC),
         etag=message.etag,
         reference=reference_clip(message.reference) if source == "reference" else None,
-        weights={n: getattr(message.weights, n) for n in EMOTION_NAMES} if source == "weights" else None,
+        weights=weights_of(message.weights) if source == "weights" else None,
         words=message.words if source == "words" else None,
     )

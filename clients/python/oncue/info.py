@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from oncue.emotions import weights_of
 from oncue.v1 import server_service_pb2, speech_service_pb2
 
 __all__ = ["Limits", "SegmentPlan", "ServerInfo", "UtterancePlan", "server_info", "utterance_plan"]
@@ -74,6 +76,8 @@ class UtterancePlan:
     natural_tokens: int
     min_tokens: int
     max_tokens: int
+    emotion_weights: Mapping[str, float] | None
+    """What an emotion by weights or in words comes down to; None for a clip or no emotion."""
 
 
 def server_info(message: server_service_pb2.ServerInfo) -> ServerInfo:
@@ -128,4 +132,5 @@ def utterance_plan(message: speech_service_pb2.PlanUtteranceResponse) -> Utteran
         natural_tokens=message.natural_tokens,
         min_tokens=message.min_tokens,
         max_tokens=message.max_tokens,
+        emotion_weights=weights_of(message.emotion_weights) if message.HasField("emotion_weights") else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ from typing import Self
 import grpc.aio
 
 from oncue.audio import AudioChunk, Clip, Encoding, SpeechStats
+from oncue.emotions import weights_of
 from oncue.errors import typed_errors
 from oncue.info import UtterancePlan, utterance_plan
 from oncue.utterance import Utterance, utterance_message
@@ -32,6 +33,8 @@ class SpeechStart:
     """Known when a length was asked for."""
     num_segments: int
     fingerprint: str
+    emotion_weights: Mapping[str, float] | None
+    """What an emotion by weights or in words comes down to, strength not applied; None for a clip or no emotion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ def _start(message: speech_service_pb2.SynthesisStarted) -> SpeechStart:
         planned_samples=message.planned_samples if message.HasField("planned_samples") else None,
         num_segments=message.num_segments,
         fingerprint=message.fingerprint,
+        emotion_weights=weights_of(message.emotion_weights) if message.HasField("emotion_weights") else None,
     )
 
 

@@ -8,6 +8,7 @@ import typer
 
 from oncue.cli.connection import ServerOption, open_client
 from oncue.cli.report import run, show
+from oncue.emotions import Words
 
 __all__ = ["JsonOption", "info", "plan"]
 
@@ -27,6 +28,7 @@ def info(server: ServerOption = None, as_json: JsonOption = False) -> None:
 def plan(
     text: Annotated[str, typer.Argument(metavar="TEXT")],
     voice: Annotated[str | None, typer.Option(metavar="NAME", help="A registered voice.")] = None,
+    emotion_text: Annotated[str | None, typer.Option(metavar="WORDS", help="Tell what the words come down to.")] = None,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Output rate; default the model's own.")] = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
@@ -35,6 +37,7 @@ def plan(
 
     async def work() -> None:
         async with open_client(server) as client:
-            show(await client.plan(text, voice=voice, sample_rate_hz=sample_rate), as_json=as_json)
+            emotion = None if emotion_text is None else Words(emotion_text)
+            show(await client.plan(text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate), as_json=as_json)
 
     run(work())

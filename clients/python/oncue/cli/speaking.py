@@ -15,11 +15,13 @@ from oncue.audio import AudioChunk, WavWriter
 from oncue.cli.player import Player
 from oncue.cli.report import console
 from oncue.client import Client
+from oncue.emotions import Words
 from oncue.speech import Pacing, SpeechStream
 from oncue.utterance import EmotionArgument
 
 __all__ = ["Line", "Manner", "registered", "speak"]
 
+_TELLING_WEIGHT = 0.05
 _CLIP_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".mp3"}
 
 
@@ -92,7 +94,7 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
                 await sink.write(chunk)
                 end_sample = chunk.first_sample + chunk.num_samples
                 progress.update(task, seconds=end_sample / chunk.sample_rate_hz)
-    _tell(line, stream, first_audio_s, paced=manner.play)
+    _tell(line, stream, first_audio_s, paced=manner.play, words=isinstance(manner.emotion, Words))
 
 
 class _Sink:
@@ -133,8 +135,11 @@ def _progress() -> Progress:
     )
 
 
-def _tell(line: Line, stream: SpeechStream, first_audio_s: float | None, *, paced: bool) -> None:
-    """The last line: when the first audio came, how much there is, and how long a second of it took."""
+def _tell(line: Line, stream: SpeechStream, first_audio_s: float | None, *, paced: bool, words: bool) -> None:
+    """The last line: when the first audio came, how much there is, and how long a second of it took.
+
+    With `words` also how the server understood them.
+    """
     started, stats = stream.started, stream.stats
     if started is None or stats is None or first_audio_s is None:
         raise ValueError("the server sent no audio")
@@ -145,6 +150,9 @@ def _tell(line: Line, stream: SpeechStream, first_audio_s: float | None, *, pace
     parts.append(f"seed {stats.seed}")
     if not stats.complete:
         parts.append("CUT at the model's token limit")
+    if words and started.emotion_weights is not None:
+        found = {name: weight for name, weight in started.emotion_weights.items() if weight >= _TELLING_WEIGHT}
+        parts.append("emotion " + ",".join(f"{name}={weight:.2f}" for name, weight in found.items()))
     console.print(f"{line.output or 'played'}: " + ", ".join(parts), markup=False)
 
 

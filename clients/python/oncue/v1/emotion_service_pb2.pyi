@@ -64,7 +64,7 @@ class Emotion(_message.Message):
     etag: _builtins.str
     """Changes with every change of the emotion. Send it back to update or delete only the version you read."""
     words: _builtins.str
-    """The words."""
+    """The words. They are kept as such: the model that is loaded turns them into weights."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The user's own marks: at most 32, keys of 1 to 63 characters, values of at most 255 characters."""
@@ -150,21 +150,29 @@ class CreateEmotionResponse(_message.Message):
 
     EMOTION_FIELD_NUMBER: _builtins.int
     PROMPT_ENCODES_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     prompt_encodes: _builtins.int
     """Prompt encoder passes that this call took; 0 without a clip, or when the clip was prepared before."""
     @_builtins.property
     def emotion(self) -> Global___Emotion:
         """The emotion as it is kept."""
 
+    @_builtins.property
+    def weights(self) -> _emotion_pb2.EmotionWeights:
+        """The weights that the emotion comes down to: those that were given, or those that were found for its words. Unset
+        for a clip.
+        """
+
     def __init__(
         self,
         *,
         emotion: Global___Emotion | None = ...,
         prompt_encodes: _builtins.int = ...,
+        weights: _emotion_pb2.EmotionWeights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "prompt_encodes", b"prompt_encodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "prompt_encodes", b"prompt_encodes", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -460,6 +460,7 @@ class SynthesisStarted(_message.Message):
     PLANNED_SAMPLES_FIELD_NUMBER: _builtins.int
     NUM_SEGMENTS_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    EMOTION_WEIGHTS_FIELD_NUMBER: _builtins.int
     voice: _builtins.str
     """`voices/{voice}`."""
     seed: _builtins.int
@@ -486,6 +487,12 @@ class SynthesisStarted(_message.Message):
     def pacing(self) -> Global___Pacing:
         """Mode, and for REALTIME the lead, both set."""
 
+    @_builtins.property
+    def emotion_weights(self) -> _emotion_pb2.EmotionWeights:
+        """The weights that the emotion comes down to, before `emotion_strength`: those that were given, or those that were
+        found for its words. Unset when the emotion comes from a clip, or when none was asked for.
+        """
+
     def __init__(
         self,
         *,
@@ -499,10 +506,11 @@ class SynthesisStarted(_message.Message):
         planned_samples: _builtins.int | None = ...,
         num_segments: _builtins.int = ...,
         fingerprint: _builtins.str = ...,
+        emotion_weights: _emotion_pb2.EmotionWeights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "format", b"format", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "emotion_weights", b"emotion_weights", "format", b"format", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "fingerprint", b"fingerprint", "format", b"format", "num_segments", b"num_segments", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling", "seed", b"seed", "start_sample", b"start_sample", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "emotion_weights", b"emotion_weights", "fingerprint", b"fingerprint", "format", b"format", "num_segments", b"num_segments", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling", "seed", b"seed", "start_sample", b"start_sample", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__emotion_strength: _TypeAlias = _typing.Literal["emotion_strength"]  # noqa: Y015
     _WhichOneofArgType__emotion_strength: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength"]  # noqa: Y015
@@ -681,6 +689,7 @@ class PlanUtteranceResponse(_message.Message):
     NATURAL_TOKENS_FIELD_NUMBER: _builtins.int
     MIN_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    EMOTION_WEIGHTS_FIELD_NUMBER: _builtins.int
     sample_rate_hz: _builtins.int
     """The output rate that all samples here refer to."""
     natural_samples: _builtins.int
@@ -703,6 +712,10 @@ class PlanUtteranceResponse(_message.Message):
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentPlan]:
         """The segments in order."""
 
+    @_builtins.property
+    def emotion_weights(self) -> _emotion_pb2.EmotionWeights:
+        """As SynthesisStarted.emotion_weights: how the utterance's emotion would be understood."""
+
     def __init__(
         self,
         *,
@@ -716,10 +729,11 @@ class PlanUtteranceResponse(_message.Message):
         natural_tokens: _builtins.int = ...,
         min_tokens: _builtins.int = ...,
         max_tokens: _builtins.int = ...,
+        emotion_weights: _emotion_pb2.EmotionWeights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion_weights", b"emotion_weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

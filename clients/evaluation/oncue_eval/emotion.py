@@ -1,121 +1,228 @@
-"""`emotion_direction`: does an emotion's clip move pace, pitch and level of another voice the way it moves its own?
+"""Table 2, `emotion_accuracy` and `wer_emotion_delta`: are an emotion and the words heard, however it is given?
 
-One actor says one sentence in every emotion; the neutral clip is the zero. The subject's voice says the same sentences
-under each clip, and each is compared with the same sentence and seed under the neutral clip.
+An emotion is given as audio (another speaker acts another sentence), by a vector, and by words. The judge compares each
+take with neutral takes of the same voice.
 """
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
-from oncue_eval.figures import Figure
-from oncue_eval.material import RATE_HZ, emotion_clips, everyday_sentences
-from oncue_eval.prosody import Prosody, measure_prosody
+import numpy as np
+
+from oncue.emotions import Words
+from oncue_eval.emotion_judge import EmotionJudge
+from oncue_eval.figures import Condition, Figure, Goal
+from oncue_eval.intelligibility import errors_of, neutral_line
+from oncue_eval.manner import AXES, Manner, away_from, measure_manner
+from oncue_eval.material import (
+    RATE_HZ,
+    RecordedClip,
+    emotion_clips,
+    emotion_words,
+    everyday_sentences,
+    plain_seconds,
+    readings,
+)
+from oncue_eval.studio import EmotionSource, Line
 from oncue_eval.subject import Subject
 
-__all__ = ["AXES", "Change", "changes", "evaluate_emotions"]
+__all__ = ["FITNESS", "acted_manners", "evaluate_emotions"]
 
-_NEUTRAL = "calm"
-_JUDGED = ("sad", "happy", "angry", "afraid")
-_SENTENCES = 24  # Six leave an error of five per cent of the pace, as much as a change that counts.
-_SURE = 2.0
-"""A mean change counts as measured when it is this many standard errors away from zero..."""
-_HEARD = 0.25
-"""...and at least this share of what AXES asks of the clip: a sure change that nobody hears is none."""
-
-AXES: Mapping[str, float] = {"seconds": 0.1, "pitch": 1.0, "level": 1.5}
-"""Axes and how much a clip must differ from the neutral one to have a direction there: ln of the length of speech
-(0.1 is ten per cent), semitones of median F0, dB."""
+FITNESS = 0.9
+"""A judge that knows fewer of the teacher's clips is not used."""
+_ACCURACY = 0.75
+_WORSE_BY = 0.05
+_TRIALS = 10
+"""Of each emotion and source."""
+_NEUTRAL_TAKES = 3
+_SOURCES = ("audio", "vector", "words")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Along one axis, in the units of AXES."""
-
-    axis: str
-    clip: float
-    """The emotion's clip against the neutral one."""
-    output: float
-    """Mean over the sentences."""
-    standard_error: float
-    follows: bool | None
-    """True: a measured change in the clip's direction. None: the clip has no direction on this axis."""
+class _Trial:
+    emotion: str
+    number: int
+    """Of the everyday sentence; it decides the voice as well."""
+    source: EmotionSource
 
 
 async def evaluate_emotions(subject: Subject) -> AsyncIterator[Figure]:
-    """`emotion_change` for each emotion and axis, `emotion_direction` for each emotion and for all. Raises SpeechError.
+    """The judge's accuracy on teacher clips, then accuracy, changes of manner, and words for each source.
 
-    The value of `emotion_direction` is the share of axes with a direction on which the output follows it.
+    Raises SpeechError.
     """
-    clips = emotion_clips()
-    sentences = everyday_sentences(max(2, subject.sentences or _SENTENCES))  # One has no standard error.
-    neutral_clip = measure_prosody(clips[_NEUTRAL].samples, RATE_HZ)
-    neutral = await _outputs(subject, sentences, _NEUTRAL, clips[_NEUTRAL].encoded)
-    found: list[Change] = []
-    for emotion in _JUDGED:
-        clip = measure_prosody(clips[emotion].samples, RATE_HZ)
-        outputs = await _outputs(subject, sentences, emotion, clips[emotion].encoded)
-        here = changes(neutral_clip, clip, neutral, outputs)
-        for change in here:
-            yield subject.figure(
-                "emotion_change",
-                change.output,
-                emotion=emotion,
-                axis=change.axis,
-                clip=change.clip,
-                standard_error=change.standard_error,
-                follows=change.follows,
-                sentences=len(sentences),
-            )
-        yield _direction(subject, emotion, here)
-        found += here
-    yield _direction(subject, "all", found)
-
-
-def changes(
-    neutral_clip: Prosody, clip: Prosody, neutral: Sequence[Prosody], outputs: Sequence[Prosody]
-) -> list[Change]:
-    """Per axis; `neutral` and `outputs` are the same sentences. An axis without two measured pairs is left out."""
-    result = []
-    for axis, least in AXES.items():
-        shown = _difference(axis, neutral_clip, clip)
-        pairs = [_difference(axis, before, after) for before, after in zip(neutral, outputs, strict=True)]
-        measured = [pair for pair in pairs if pair is not None]
-        if shown is None or len(measured) < 2:
+    judge = EmotionJudge.shipped()
+    acted = acted_manners()
+    fit = fmean(float(judge.judge(manner) == clip.emotion) for clip, manner in acted)
+    yield Figure(
+        "emotion_judge_accuracy",
+        fit,
+        {"clips": len(acted), "speakers": len({clip.speaker for clip, _ in acted})},
+        "2",
+        Goal(at_least=FITNESS),
+    )
+    neutral = await _neutral_manners(subject)
+    accuracies: list[float] = []
+    goal = Goal(at_least=_ACCURACY)
+    for source in _SOURCES:
+        trials = _trials(subject, source)
+        if not trials:
+            why = f"the model takes no emotion by {source}"
+            yield subject.figure("emotion_accuracy", None, "2", goal, source=source, why=why)
             continue
-        mean, error = fmean(measured), stdev(measured) / math.sqrt(len(measured))
-        measured_change = abs(mean) > max(_SURE * error, _HEARD * least)
-        follows = None if abs(shown) < least else mean * shown > 0 and measured_change
-        result.append(Change(axis, shown, mean, error, follows))
-    return result
+        lines = [_line(subject, trial) for trial in trials]
+        takes = await subject.studio.all(subject.studio.take, lines, subject.listener.progress, f"emotion by {source}")
+        shown = [
+            away_from(
+                neutral[_speaker(subject, trial)], measure_manner(take.samples, RATE_HZ, plain_seconds(line.text))
+            )
+            for trial, line, take in zip(trials, lines, takes, strict=True)
+        ]
+        if fit < FITNESS:
+            why = f"the judge knows only {fit:.2f} of the teacher's clips"
+            yield subject.figure("emotion_accuracy", None, "2", source=source, why=why)
+        else:
+            found = [judge.judge(manner) for manner in shown]
+            accuracies.append(fmean(float(one == t.emotion) for one, t in zip(found, trials, strict=True)))
+            for emotion, confusions in _confusions(trials, found).items():
+                subject.listener.detail(f"{source} {emotion} taken for {confusions}")
+            yield subject.figure(
+                "emotion_accuracy",
+                accuracies[-1],
+                "2",
+                goal,
+                source=source,
+                trials=len(trials),
+                **{f"{emotion}_right": share for emotion, share in _recalls(trials, found).items()},
+            )
+        for figure in _changes(subject, source, trials, shown, acted):
+            yield figure
+        yield await _word_errors(subject, source, trials, lines)
+    lowest = min(accuracies) if len(accuracies) == len(_SOURCES) else None
+    why_not: dict[str, Condition] = {} if lowest is not None else {"why": "not all three ways could be measured"}
+    yield subject.figure("emotion_accuracy", lowest, "2", goal, source="lowest of the three", **why_not)
 
 
-def _direction(subject: Subject, emotion: str, found: Sequence[Change]) -> Figure:
-    judged = [change.follows for change in found if change.follows is not None]
-    value = sum(judged) / len(judged) if judged else 0.0
-    return subject.figure("emotion_direction", value, emotion=emotion, axes=len(judged))
+def acted_manners() -> list[tuple[RecordedClip, Manner]]:
+    """Each of the teacher's emotion clips, and what it does away from the same speaker's neutral readings."""
+    neutral: dict[str, list[Manner]] = {}
+    for clip in readings():
+        manner = measure_manner(clip.samples, RATE_HZ, plain_seconds(clip.text))
+        neutral.setdefault(clip.speaker, []).append(manner)
+    return [
+        (clip, away_from(neutral[clip.speaker], measure_manner(clip.samples, RATE_HZ, plain_seconds(clip.text))))
+        for clip in emotion_clips()
+    ]
 
 
-def _difference(axis: str, before: Prosody, after: Prosody) -> float | None:
-    if axis == "seconds":
-        return math.log(after.speech_s / before.speech_s)
-    if axis == "level":
-        return after.level_dbfs - before.level_dbfs
-    if before.f0_median_hz is None or after.f0_median_hz is None:
-        return None
-    return 12.0 * math.log2(after.f0_median_hz / before.f0_median_hz)
-
-
-async def _outputs(subject: Subject, sentences: Sequence[str], emotion: str, clip: bytes) -> list[Prosody]:
-    found = []
-    for number, sentence in enumerate(sentences, start=1):
-        subject.listener.progress(f"emotion {emotion}: {number} of {len(sentences)}")
-        spoken = await subject.client.synthesize(
-            sentence, voice=subject.voice, emotion=clip, sample_rate_hz=RATE_HZ, encoding="pcm_f32", seed=number
-        )
-        found.append(measure_prosody(spoken.samples, RATE_HZ))
-        subject.listener.detail(f"{emotion} | {found[-1]} | {sentence}")
+async def _neutral_manners(subject: Subject) -> dict[str, list[Manner]]:
+    """Of each voice, without an emotion asked for."""
+    speakers = sorted(subject.voices)
+    used = {trial.number % len(speakers) for source in _SOURCES for trial in _trials(subject, source)}
+    every = range(min(len(everyday_sentences()), _NEUTRAL_TAKES * len(speakers)))
+    numbers = [number for number in every if number % len(speakers) in used]
+    lines = [neutral_line(subject, number) for number in numbers]
+    takes = await subject.studio.all(subject.studio.take, lines, subject.listener.progress, "neutral")
+    found: dict[str, list[Manner]] = {}
+    for number, line, take in zip(numbers, lines, takes, strict=True):
+        manner = measure_manner(take.samples, RATE_HZ, plain_seconds(line.text))
+        found.setdefault(speakers[number % len(speakers)], []).append(manner)
     return found
+
+
+def _trials(subject: Subject, source: str) -> list[_Trial]:
+    """Each emotion in turn for every voice, the sentence moving along; empty where the model cannot be asked so."""
+    if (source == "vector" and not subject.info.emotions) or (
+        source == "words" and not subject.info.emotion_from_words
+    ):
+        return []
+    clips, words = emotion_clips(), emotion_words()
+    speakers = sorted(subject.voices)
+    trials = []
+    for place, emotion in enumerate(words):
+        for number in range(subject.limit(_TRIALS)):
+            voice = speakers[number % len(speakers)]
+            given: EmotionSource
+            if source == "audio":
+                others = [clip for clip in clips if clip.emotion == emotion and clip.speaker != voice]
+                given = others[number % len(others)].encoded
+            elif source == "vector":
+                given = ((emotion, 1.0),)
+            else:
+                given = Words(words[emotion][number % len(words[emotion])])
+            # Another of the voice's sentences for every other emotion.
+            sentence = number + len(speakers) * (place % _NEUTRAL_TAKES)
+            trials.append(_Trial(emotion, sentence % len(everyday_sentences()), given))
+    return trials
+
+
+def _speaker(subject: Subject, trial: _Trial) -> str:
+    speakers = sorted(subject.voices)
+    return speakers[trial.number % len(speakers)]
+
+
+def _line(subject: Subject, trial: _Trial) -> Line:
+    neutral = neutral_line(subject, trial.number)
+    # Another seed than the neutral take's: nothing may be alike by chance.
+    return Line(neutral.text, neutral.voice, emotion=trial.source, seed=2)
+
+
+def _recalls(trials: Sequence[_Trial], found: Sequence[str]) -> dict[str, float]:
+    emotions = dict.fromkeys(trial.emotion for trial in trials)
+    return {
+        emotion: fmean(float(one == emotion) for one, t in zip(found, trials, strict=True) if t.emotion == emotion)
+        for emotion in emotions
+    }
+
+
+def _confusions(trials: Sequence[_Trial], found: Sequence[str]) -> Mapping[str, str]:
+    counts: dict[str, Counter[str]] = {}
+    for trial, one in zip(trials, found, strict=True):
+        counts.setdefault(trial.emotion, Counter())[one] += 1
+    return {emotion: ", ".join(f"{one} {n}" for one, n in own.most_common()) for emotion, own in counts.items()}
+
+
+def _changes(
+    subject: Subject,
+    source: str,
+    trials: Sequence[_Trial],
+    shown: Sequence[Manner],
+    acted: Sequence[tuple[RecordedClip, Manner]],
+) -> list[Figure]:
+    """`emotion_change`: measured manner against neutral, mean over the trials, the teacher's beside it."""
+    figures = []
+    for emotion in dict.fromkeys(trial.emotion for trial in trials):
+        ours = np.mean([m for m, t in zip(shown, trials, strict=True) if t.emotion == emotion], axis=0)
+        teachers = np.mean([manner for clip, manner in acted if clip.emotion == emotion], axis=0)
+        for axis, name in enumerate(AXES):
+            figures.append(
+                subject.figure(
+                    "emotion_change",
+                    float(ours[axis]),
+                    source=source,
+                    emotion=emotion,
+                    axis=name,
+                    teacher=float(teachers[axis]),
+                )
+            )
+    return figures
+
+
+async def _word_errors(subject: Subject, source: str, trials: Sequence[_Trial], lines: Sequence[Line]) -> Figure:
+    acted = [(trial, line) for trial, line in zip(trials, lines, strict=True) if trial.emotion != "calm"]
+    # The same sentences by the same voices, each as often as it is acted.
+    plain = await errors_of(subject, [neutral_line(subject, trial.number) for trial, _ in acted], "neutral words")
+    errors = await errors_of(subject, [line for _, line in acted], f"words by {source}")
+    return subject.figure(
+        "wer_emotion_delta",
+        errors.rate - plain.rate,
+        "2",
+        Goal(at_most=_WORSE_BY),
+        source=source,
+        neutral=plain.rate,
+        words=errors.words,
+    )

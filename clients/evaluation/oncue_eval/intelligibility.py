@@ -1,68 +1,76 @@
-"""`wer`: words that a recogniser takes for others, with the teacher's voices on the same sentences beside it."""
+"""Table 1, `wer`: words that a recogniser takes for others, beside the teacher's own clips of the same speakers."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from oncue_eval.figures import Condition, Figure
-from oncue_eval.material import RATE_HZ, everyday_sentences
-from oncue_eval.recogniser import Recogniser
+from oncue_eval.figures import Condition, Figure, Goal
+from oncue_eval.material import everyday_sentences, readings
+from oncue_eval.studio import Line
 from oncue_eval.subject import Subject
-from oncue_eval.teacher import TEACHERS, teacher_available, teacher_reads
 from oncue_eval.words import normal_words, word_edits
 
-__all__ = ["evaluate_words"]
+__all__ = ["WordErrors", "errors_of", "evaluate_words", "neutral_line", "neutral_lines"]
 
-_SEED = 1
+_ABOVE_TEACHER = 0.08
 
-_Reader = Callable[[str], Awaitable[npt.NDArray[np.float32]]]
+
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    """Of several sentences together: a long one counts more than a short one."""
+
+    edits: int
+    words: int
+    without_error: int
+    """Sentences."""
+
+    @property
+    def rate(self) -> float:
+        return self.edits / self.words
+
+
+def neutral_line(subject: Subject, number: int) -> Line:
+    """Everyday sentence `number`, in the voice of the speaker that reads it in the teacher's clips."""
+    speakers = sorted(subject.voices)
+    return Line(everyday_sentences()[number], subject.voices[speakers[number % len(speakers)]])
+
+
+def neutral_lines(subject: Subject) -> list[Line]:
+    """One for each of the subject's sentences: what several evaluations compare with."""
+    return [neutral_line(subject, number) for number in range(subject.limit(len(everyday_sentences())))]
+
+
+async def errors_of(subject: Subject, lines: Sequence[Line], about: str) -> WordErrors:
+    """What the recogniser hears in the server's takes. Raises SpeechError."""
+    heard = await subject.studio.all(subject.studio.heard, lines, subject.listener.progress, about)
+    return _count(subject, [line.text for line in lines], heard, about)
 
 
 async def evaluate_words(subject: Subject) -> AsyncIterator[Figure]:
-    """`wer` of the subject's voice, then `wer_teacher` for each of the teacher's. Raises SpeechError."""
-    sentences = everyday_sentences(subject.sentences)
-    recogniser = Recogniser()
-
-    async def ours(sentence: str) -> npt.NDArray[np.float32]:
-        clip = await subject.client.synthesize(
-            sentence, voice=subject.voice, sample_rate_hz=RATE_HZ, encoding="pcm_f32", seed=_SEED
-        )
-        return clip.samples
-
-    yield await _word_error_rate(subject, recogniser, sentences, ours, "wer", subject.voice or "default")
-    if not teacher_available():
-        subject.listener.note("flite is not installed: no wer_teacher")
-        return
-    for voice in TEACHERS:
-
-        async def teachers(sentence: str, voice: str = voice) -> npt.NDArray[np.float32]:
-            return await asyncio.to_thread(teacher_reads, sentence, voice)
-
-        yield await _word_error_rate(subject, recogniser, sentences, teachers, "wer_teacher", f"flite {voice}")
+    """`wer_teacher`, `wer` of the held-out voices, and `wer` of the server's default voice. Raises SpeechError."""
+    lines = neutral_lines(subject)
+    clips = readings()[: len(lines)]
+    heard = [await subject.studio.hear(clip.samples) for clip in clips]
+    teacher = _count(subject, [clip.text for clip in clips], heard, "teacher")
+    yield Figure("wer_teacher", teacher.rate, {"voices": "held-out speakers", **_conditions(teacher, lines)}, "1")
+    ours = await errors_of(subject, lines, "wer")
+    goal = Goal(at_most=teacher.rate + _ABOVE_TEACHER)
+    yield subject.figure("wer", ours.rate, "1", goal, voices="held-out speakers", **_conditions(ours, lines))
+    own = [Line(line.text, subject.voice) for line in lines]
+    default = await errors_of(subject, own, "wer, one voice")
+    yield subject.figure("wer", default.rate, "1", goal, voices=subject.voice or "default", **_conditions(default, own))
 
 
-async def _word_error_rate(
-    subject: Subject, recogniser: Recogniser, sentences: list[str], read: _Reader, name: str, voice: str
-) -> Figure:
-    """All edits over all words: a long sentence counts more than a short one."""
+def _conditions(errors: WordErrors, lines: Sequence[Line]) -> dict[str, Condition]:
+    return {"sentences": len(lines), "words": errors.words, "without_error": errors.without_error}
+
+
+def _count(subject: Subject, texts: Sequence[str], heard: Sequence[Sequence[str]], about: str) -> WordErrors:
     edits = words = whole = 0
-    for number, sentence in enumerate(sentences, start=1):
-        subject.listener.progress(f"{name} {voice}: {number} of {len(sentences)}")
-        expected = normal_words(sentence)
-        heard = await asyncio.to_thread(recogniser.hear, await read(sentence))
-        wrong = word_edits(expected, heard)
+    for text, found in zip(texts, heard, strict=True):
+        expected = normal_words(text)
+        wrong = word_edits(expected, found)
         edits, words, whole = edits + wrong, words + len(expected), whole + (wrong == 0)
-        subject.listener.detail(f"{voice} {wrong}/{len(expected)} | {' '.join(expected)} | {' '.join(heard)}")
-    conditions: dict[str, Condition] = {
-        "voice": voice,
-        "sentences": len(sentences),
-        "words": words,
-        "without_error": whole,
-    }
-    if name == "wer_teacher":
-        return Figure(name, edits / words, conditions)
-    return subject.figure(name, edits / words, **conditions, seed=_SEED)
+        subject.listener.detail(f"{about} {wrong}/{len(expected)} | {' '.join(expected)} | {' '.join(found)}")
+    return WordErrors(edits, words, whole)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -11,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
-__all__ = ["RATE_HZ", "RecordedClip", "emotion_clips", "everyday_sentences", "speaker_clips"]
+__all__ = [
+    "RATE_HZ",
+    "RecordedClip",
+    "emotion_clips",
+    "emotion_words",
+    "everyday_sentences",
+    "plain_seconds",
+    "readings",
+    "voice_clips",
+]
 
 RATE_HZ = 16000
 """Rate of all clips, and the one that the judges listen at."""
@@ -19,8 +30,11 @@ RATE_HZ = 16000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedClip:
-    """A clip as it is sent, and as it is heard."""
+    """A teacher clip as it is sent, and as it is heard."""
 
+    speaker: str
+    emotion: str
+    text: str
     encoded: bytes
     """FLAC."""
     samples: npt.NDArray[np.float32]
@@ -33,28 +47,44 @@ def everyday_sentences(limit: int | None = None) -> list[str]:
     return [line for line in lines if line][:limit]
 
 
-def speaker_clips() -> dict[str, dict[str, RecordedClip]]:
-    """By speaker, then by sentence (`a`, `b`, `c`): the same sentences in the same order by all speakers."""
-    found: dict[str, dict[str, RecordedClip]] = {}
-    for path in sorted((_data() / "speakers").iterdir(), key=lambda path: path.name):
-        speaker, _, letter = path.name.removesuffix(".flac").rpartition("-")
-        found.setdefault(speaker, {})[letter] = _clip(path)
-    return found
+def voice_clips() -> dict[str, RecordedClip]:
+    """By held-out speaker: what its voice is registered from. All say one sentence."""
+    return {clip.speaker: clip for clip in _clips("voices")}
 
 
-def emotion_clips() -> dict[str, RecordedClip]:
-    """By emotion: one actor, one sentence. `calm` is the neutral one."""
-    folder = _data() / "emotions"
-    return {path.name.removesuffix(".flac"): _clip(path) for path in sorted(folder.iterdir(), key=lambda p: p.name)}
+def readings() -> list[RecordedClip]:
+    """Each everyday sentence in its order, read neutrally by the held-out speakers in turn: the ground truth."""
+    return _clips("readings")
+
+
+def emotion_clips() -> list[RecordedClip]:
+    """Every emotion acted by some of the held-out speakers, in sentences that are not among the everyday ones."""
+    return _clips("emotions")
+
+
+def emotion_words() -> Mapping[str, list[str]]:
+    """Descriptions of each emotion in words."""
+    loaded: dict[str, list[str]] = json.loads((_data() / "emotion_words.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def plain_seconds(text: str) -> float:
+    """How long a plain teacher voice speaks one of the fixed sentences, without its silences. KeyError for others."""
+    return float(json.loads((_data() / "plain_seconds.json").read_text(encoding="utf-8"))[text])
 
 
 def _data() -> Traversable:
     return resources.files("oncue_eval") / "data"
 
 
-def _clip(path: Traversable) -> RecordedClip:
+def _clips(folder: str) -> list[RecordedClip]:
+    listed = json.loads((_data() / folder / "clips.json").read_text(encoding="utf-8"))
+    return [_clip(_data() / folder / row["file"], row["speaker"], row["emotion"], row["text"]) for row in listed]
+
+
+def _clip(path: Traversable, speaker: str, emotion: str, text: str) -> RecordedClip:
     encoded = path.read_bytes()
     samples, rate_hz = soundfile.read(io.BytesIO(encoded), dtype="float32")
     if rate_hz != RATE_HZ:
         raise ValueError(f"{path.name} is at {rate_hz} Hz, not at {RATE_HZ} Hz")
-    return RecordedClip(encoded, samples)
+    return RecordedClip(speaker, emotion, text, encoded, samples)

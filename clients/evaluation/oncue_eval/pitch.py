@@ -46,9 +46,10 @@ def pitch_track_hz(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArra
 
 def _without_high_partials(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float32]:
     """[num_samples] with a smooth edge one octave wide above _HIGHEST_PARTIAL_HZ."""
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1.0 / rate_hz), 1.0) / _HIGHEST_PARTIAL_HZ)
+    size = 1 << max(1, len(samples) - 1).bit_length()  # a length with a large prime factor is slow
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1.0 / rate_hz), 1.0) / _HIGHEST_PARTIAL_HZ)
     gain = 0.5 + 0.5 * np.cos(np.pi * np.clip(octaves, 0.0, 1.0))
-    return np.fft.irfft(np.fft.rfft(samples) * gain, len(samples)).astype(np.float32)
+    return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)].astype(np.float32)
 
 
 def _difference(frames: npt.NDArray[np.float64], longest: int) -> npt.NDArray[np.float64]:

@@ -1,13 +1,16 @@
-"""Who is speaking, by measurement alone: the long-term spectrum envelope of a voice and the place of its pitch.
+"""Who is speaking: an embedding of a clip whose cosine with another tells one voice from two.
 
-No part of any model that is judged, and nothing learnt: mean and spread of mel cepstra over the frames that carry
-speech, and median F0. A judge of this kind knows speakers apart whose vocal tracts or pitch differ clearly; how well it
-does on given clips is measured before it judges (`calibrate`).
+Long-term statistics of mel cepstra over the frames that carry speech, and the place of the pitch, projected to where
+speakers differ and acting, wording, noise and blur do not (linear discriminant analysis over the speakers of
+`scripts/train_judges.py`, which no model is trained on and no evaluation uses). How well it knows given speakers is
+measured before it judges (`calibrate`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -15,61 +18,96 @@ import numpy.typing as npt
 from oncue_eval.frames import active_frames, frame_levels_db, frames_of
 from oncue_eval.pitch import pitch_track_hz
 
-__all__ = ["calibrate", "distance", "nearest", "voice_print"]
+__all__ = ["SpeakerJudge", "calibrate", "cosine", "learn_speakers", "nearest", "voice_statistics"]
 
 _FILTERS = 30
 _CEPSTRA = 16
 _LOW_HZ = 80.0
 _HIGH_HZ = 7600.0
-_SEMITONE_WEIGHT = 1.0
-"""Of one semitone of median F0 against one dB of a mean cepstrum."""
-_SPREAD_WEIGHT = 0.5
-"""Of the cepstra's spread against their mean: it depends more on what was said."""
+_UNPITCHED_SEMITONES = 60.0
+"""Where a voice without pitch stands: below every voice that has one."""
+
+Embedding = npt.NDArray[np.float64]
 
 
-def voice_print(samples: npt.NDArray[np.float32], rate_hz: int) -> npt.NDArray[np.float64]:
-    """[2 * 15 + 1] of a clip of a second or more, `samples` in [-1, 1]; loudness does not matter."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SpeakerJudge:
+    """embedding = projection @ (statistics - mean), of length 1."""
+
+    mean: npt.NDArray[np.float64]
+    """[31]"""
+    projection: npt.NDArray[np.float64]
+    """[width, 31]"""
+
+    @classmethod
+    def shipped(cls) -> SpeakerJudge:
+        """The judge of data/judges."""
+        with (resources.files("oncue_eval") / "data" / "judges" / "speaker.npz").open("rb") as file, np.load(file) as d:
+            return cls(d["mean"], d["projection"])
+
+    def embed(self, samples: npt.NDArray[np.float32], rate_hz: int) -> Embedding:
+        """[width], of length 1, of a clip of a second or more, `samples` in [-1, 1]; loudness does not matter."""
+        return self.embed_statistics(voice_statistics(samples, rate_hz))
+
+    def embed_statistics(self, statistics: npt.NDArray[np.float64]) -> Embedding:
+        """[width] of what `voice_statistics` measured."""
+        projected: Embedding = self.projection @ (statistics - self.mean)
+        return projected / max(float(np.linalg.norm(projected)), 1e-9)
+
+
+def voice_statistics(
+    samples: npt.NDArray[np.float32], rate_hz: int, track_hz: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """[2 * 15 + 1]: mean and spread of 15 mel cepstra in dB, and the median F0 in semitones.
+
+    `track_hz`: what `pitch_track_hz` found, where that is known already.
+    """
     frames = frames_of(samples, rate_hz, 0.025)
     speech = frames[active_frames(frame_levels_db(frames))]
     power = np.square(np.abs(np.fft.rfft(speech * np.hanning(frames.shape[1]), 512, axis=1)))
     mel_db = 10.0 * np.log10(power @ _filterbank(rate_hz, 512).T + 1e-9)  # [num_frames, _FILTERS]
     cepstra = mel_db @ _cosines().T  # [num_frames, _CEPSTRA - 1]
-    track_hz = pitch_track_hz(samples, rate_hz)
+    track_hz = pitch_track_hz(samples, rate_hz) if track_hz is None else track_hz
     voiced = track_hz[track_hz > 0]
-    # Without pitch, far from every voice that has one, and equally far.
-    semitones = 12.0 * np.log2(np.median(voiced)) if len(voiced) else 0.0
-    parts = (cepstra.mean(axis=0), _SPREAD_WEIGHT * cepstra.std(axis=0), [_SEMITONE_WEIGHT * semitones])
-    return np.concatenate(parts)
+    semitones = 12.0 * np.log2(np.median(voiced)) if len(voiced) else _UNPITCHED_SEMITONES
+    return np.concatenate((cepstra.mean(axis=0), cepstra.std(axis=0), [semitones]))
 
 
-def distance(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> float:
-    """Euclidean, in dB."""
-    return float(np.linalg.norm(left - right))
+def cosine(left: Embedding, right: Embedding) -> float:
+    """1: one voice; about 0: two that have nothing in common."""
+    return float(left @ right)
 
 
-def nearest(print_: npt.NDArray[np.float64], references: Mapping[str, npt.NDArray[np.float64]]) -> str:
-    """The name of the nearest reference."""
-    return min(references, key=lambda name: distance(print_, references[name]))
+def nearest(embedding: Embedding, references: Mapping[str, Embedding]) -> str:
+    """The name of the reference with the largest cosine."""
+    return max(references, key=lambda name: cosine(embedding, references[name]))
 
 
-def calibrate(speakers: Mapping[str, Sequence[npt.NDArray[np.float64]]]) -> float:
-    """Share of a speaker's clips that are nearest to another clip of that speaker, references all saying one sentence.
+def calibrate(references: Mapping[str, Embedding], probes: Mapping[str, Sequence[Embedding]]) -> float:
+    """Share of the probes that are nearest to their own speaker's reference. ValueError for fewer than two speakers."""
+    if len(references) < 2 or not any(probes.values()):
+        raise ValueError("needs two speakers or more, and a probe")
+    right = [nearest(probe, references) == name for name, own in probes.items() for probe in own]
+    return sum(right) / len(right)
 
-    `speakers` maps to voice prints, the same sentences in the same order for each. Every sentence serves as the
-    reference in turn, and every other one as the probe.
+
+def learn_speakers(statistics: npt.NDArray[np.float64], labels: Sequence[str], width: int) -> SpeakerJudge:
+    """`statistics` [num_clips, 31] with a speaker each -> a projection to `width` numbers.
+
+    Directions are scaled so that a speaker's own clips scatter by 1 along each.
     """
-    counts = {len(prints) for prints in speakers.values()}
-    if len(speakers) < 2 or len(counts) != 1 or counts.pop() < 2:
-        raise ValueError("needs two speakers or more, with the same two or more sentences each")
-    right = total = 0
-    for reference in range(len(next(iter(speakers.values())))):
-        references = {name: prints[reference] for name, prints in speakers.items()}
-        for name, prints in speakers.items():
-            for probe, print_ in enumerate(prints):
-                if probe != reference:
-                    total += 1
-                    right += nearest(print_, references) == name
-    return right / total
+    names = np.array(labels)
+    speakers = sorted(set(labels))
+    means = np.stack([statistics[names == speaker].mean(axis=0) for speaker in speakers])
+    within = np.mean([np.cov(statistics[names == speaker].T) for speaker in speakers], axis=0)
+    within += 0.02 * np.diag(np.diag(within))
+    between = np.cov(means.T)
+    # Whiten what a speaker varies in, then keep where speakers differ most.
+    values, vectors = np.linalg.eigh(within)
+    whiten = vectors / np.sqrt(values) @ vectors.T
+    spread, directions = np.linalg.eigh(whiten @ between @ whiten)
+    kept = directions[:, np.argsort(spread)[::-1][:width]]
+    return SpeakerJudge(means.mean(axis=0), kept.T @ whiten)
 
 
 def _filterbank(rate_hz: int, n_fft: int) -> npt.NDArray[np.float64]:

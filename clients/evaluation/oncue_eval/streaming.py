@@ -15,7 +15,7 @@ from oncue.client import Client
 from oncue.speech import Pacing
 from oncue.voices import Voice
 from oncue_eval.figures import Condition, Figure
-from oncue_eval.material import speaker_clips
+from oncue_eval.material import voice_clips
 from oncue_eval.subject import Fresh, Subject, registered_voices
 
 __all__ = ["evaluate_streaming"]
@@ -93,7 +93,7 @@ async def _start(subject: Subject) -> AsyncIterator[Figure]:
 
 async def _prompts(subject: Subject) -> AsyncIterator[Figure]:
     """Prompt encoder passes by utterance of a voice that was just registered, and after a restart."""
-    clip = next(iter(speaker_clips().values()))["a"].encoded
+    clip = next(iter(voice_clips().values())).encoded
     async with registered_voices(subject.client, {"prompts": clip}) as voices:
         for utterance in (1, 2):
             heard = await _hear(subject.client, _SENTENCES[0], voices["prompts"])

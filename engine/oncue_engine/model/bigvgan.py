@@ -1,7 +1,8 @@
 """BigVGAN: log mel to waveform, by transposed convolutions and anti-aliased periodic activations.
 
 Lee et al., "BigVGAN: A Universal Neural Vocoder with Large-Scale Training" (2023); keys and numbers: spec 7.2.
-Weights are plain: fold weight norm first (`weight_norm.fold`).
+Weights are plain: fold weight norm first (`weight_norm.fold`). A harmonic source (`harmonic_source.py`) is an option
+that public checkpoints do not have.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oncue_engine.errors import CheckpointError
+from oncue_engine.model.harmonic_source import PREDICTOR_REACH_FRAMES, SOURCE_CHANNELS, Excitation, HarmonicSource
 
 __all__ = ["AntiAliasedSnake", "BigVGAN", "BigVGANConfig", "kaiser_sinc_filter"]
 
@@ -37,6 +39,8 @@ class BigVGANConfig:
     snake_logscale: bool = True
     use_tanh_at_final: bool = False
     use_bias_at_final: bool = False
+    harmonic_source: bool = False
+    """Pulses at the pitch that the mel tells, and noise, added after every up-sampling. Not in public checkpoints."""
 
     @classmethod
     def from_public(cls, mapping: Mapping[str, Any]) -> BigVGANConfig:
@@ -47,6 +51,8 @@ class BigVGANConfig:
         for name in ("upsample_rates", "upsample_kernel_sizes", "upsample_initial_channel"):
             if name not in mapping:
                 raise CheckpointError(f"vocoder config lacks {name}")
+        if not isinstance(mapping.get("harmonic_source", False), bool):
+            raise CheckpointError(f"vocoder harmonic_source {mapping['harmonic_source']!r} is neither true nor false")
         default = cls()
         return cls(
             upsample_rates=tuple(mapping["upsample_rates"]),
@@ -60,6 +66,7 @@ class BigVGANConfig:
             snake_logscale=bool(mapping.get("snake_logscale", True)),
             use_tanh_at_final=bool(mapping.get("use_tanh_at_final", False)),
             use_bias_at_final=bool(mapping.get("use_bias_at_final", False)),
+            harmonic_source=bool(mapping.get("harmonic_source", False)),
         )
 
     @property
@@ -184,28 +191,47 @@ class BigVGAN(nn.Module):
                 self.resblocks.append(AMPBlock(channels, size, dilations, config.snake_logscale))
         self.activation_post = AntiAliasedSnake(channels, config.snake_logscale)
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=config.use_bias_at_final)
+        self.source: HarmonicSource | None = None
+        if config.harmonic_source:
+            self.source = HarmonicSource(config.num_mels, config.hop_samples)
+            self.injections = nn.ModuleList()  # from the source at full rate to each stage's rate and channels
+            for stage in range(len(config.upsample_rates)):
+                kernel, stride, padding = _injection(config, stage)
+                width = config.upsample_initial_channel >> (stage + 1)
+                self.injections.append(nn.Conv1d(SOURCE_CHANNELS, width, kernel, stride, padding, bias=False))
 
     @property
     def context_frames(self) -> int:
         """Mel frames on each side of a frame that its samples depend on: with these as context they are settled."""
         return context_frames(self.config)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        wav = self.before_clamp(mel)
+    def excite(self, mel: Tensor, first_frame: int = 0, known_frame: int = 0, cycles: float = 0.0) -> Excitation | None:
+        """What this vocoder filters for a window of mel (`HarmonicSource.forward`); None where it has no source."""
+        return None if self.source is None else self.source(mel, first_frame, known_frame, cycles)
+
+    def forward(self, mel: Tensor, excitation: Excitation | None = None) -> Tensor:
+        """Without `excitation`, a vocoder with a source takes `mel` for a whole segment."""
+        excitation = self.excite(mel) if excitation is None else excitation
+        wav = self.before_clamp(mel, None if excitation is None else excitation.source)
         # Public checkpoints end in a clamp; tanh would colour every loud sample (trap 16).
         return torch.tanh(wav) if self.config.use_tanh_at_final else wav.clamp(-1.0, 1.0)
 
-    def before_clamp(self, mel: Tensor) -> Tensor:
-        """The waveform `[B, 1, hop*F]` before it is limited: what training compares, as a clamp has no gradient."""
+    def before_clamp(self, mel: Tensor, source: Tensor | None = None) -> Tensor:
+        """The waveform `[B, 1, hop*F]` before it is limited: what training compares, as a clamp has no gradient.
+
+        `source` [B, 2, hop*F] where the vocoder has a harmonic source.
+        """
         x = self.conv_pre(mel)  # [B, C0, F]
         for stage in range(len(self.ups)):
-            x = self.stage(x, stage)
+            x = self.stage(x, stage, source)
         wav: Tensor = self.conv_post(self.activation_post(x))
         return wav
 
-    def stage(self, x: Tensor, stage: int) -> Tensor:
+    def stage(self, x: Tensor, stage: int, source: Tensor | None = None) -> Tensor:
         """One up-sampling step and the mean of its residual blocks: `[B, C, T] -> [B, C/2, rate*T]`."""
         x = self.upsample(x, stage)
+        if source is not None:
+            x = x + self.injections[stage](source)
         width = len(self.config.resblock_kernel_sizes)
         total: Tensor = self.resblocks[stage * width](x)
         for block in range(stage * width + 1, (stage + 1) * width):
@@ -218,16 +244,36 @@ class BigVGAN(nn.Module):
         return y
 
 
+def _injection(config: BigVGANConfig, stage: int) -> tuple[int, int, int]:
+    """Kernel, stride and padding of the convolution from the source at full rate to the rate of `stage`."""
+    stride = prod(config.upsample_rates[stage + 1 :])
+    kernel = 7 if stride == 1 else 2 * stride - stride % 2
+    return kernel, stride, (kernel - stride) // 2
+
+
 def context_frames(config: BigVGANConfig) -> int:
-    """The exact reach of the network in mel frames, by walking the support of one frame's samples back to the mel."""
+    """The exact reach of the network in mel frames, by walking the support of one frame's samples back to the mel.
+
+    With a harmonic source, the reach of the samples in it is followed too, and that of the pitch in the mel. The phase
+    is handed on from window to window, and counts for nothing here.
+    """
     low, high = -3 - _ACTIVATION_REACH, config.hop_samples - 1 + 3 + _ACTIVATION_REACH
     block = max(
         sum(2 * _ACTIVATION_REACH + (d + 1) * (kernel - 1) // 2 for d in dilations)
         for kernel, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
     )
-    for rate, kernel in zip(reversed(config.upsample_rates), reversed(config.upsample_kernel_sizes), strict=True):
+    source_reach = 0
+    stages = list(enumerate(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)))
+    for stage, (rate, kernel) in reversed(stages):
         padding = (kernel - rate) // 2
         low, high = low - block, high + block
+        if config.harmonic_source:
+            taps, stride, before = _injection(config, stage)
+            first, last = low * stride - before, high * stride - before + taps - 1  # samples of the source
+            # A sample lies between the middles of two frames.
+            first_frame = (2 * first + 1 - config.hop_samples) // (2 * config.hop_samples)
+            last_frame = (2 * last + 1 - config.hop_samples) // (2 * config.hop_samples) + 1
+            source_reach = max(source_reach, PREDICTOR_REACH_FRAMES - first_frame, last_frame + PREDICTOR_REACH_FRAMES)
         # Output n of a transposed convolution meets input i where 0 <= n + padding - i*rate < kernel.
         low, high = -((kernel - 1 - padding - low) // rate), (high + padding) // rate
-    return max(3 - low, high + 3)
+    return max(3 - low, high + 3, source_reach)

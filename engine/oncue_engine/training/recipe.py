@@ -19,6 +19,7 @@ import yaml
 from torch import Tensor, nn
 
 from oncue_engine.checkpoints.config import ModelConfig, read_config
+from oncue_engine.checkpoints.layout import EMOTION_BANK_FILE
 from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.model.campplus import CampPlus
 from oncue_engine.model.codec import SemanticCodec
@@ -26,6 +27,15 @@ from oncue_engine.model.t2s import T2S
 from oncue_engine.training.codec import Statistics, train_codec
 from oncue_engine.training.corpus import CorpusConfig, build_corpus, load_shard
 from oncue_engine.training.curves import draw_curves
+from oncue_engine.training.emotion_bank import (
+    PromptNetworks,
+    build_bank,
+    choose_actors,
+    embed_clip,
+    install_bank,
+    save_bank,
+    waveform,
+)
 from oncue_engine.training.encoder import SideHeads, build_encoder, semantic_statistics, train_encoder
 from oncue_engine.training.features import FeatureItem, build_features, load_features
 from oncue_engine.training.latents import teacher_forced_latents
@@ -239,6 +249,22 @@ class Recipe:
                 (split.held_out if is_held_out(clip.sentence) else split.train).append(vocoder_item(clip.samples))
         train_vocoder(split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder)
 
+    def make_bank(self) -> None:
+        """Embeddings of acted clips of the training speakers, for emotions by name."""
+        config, statistics = self.config, self.statistics()
+        encoder = self.encoder()["encoder"]
+
+        def semantic(features: Tensor, mask: Tensor) -> Tensor:
+            return statistics.normalise(encoder(features, attention_mask=mask).last_hidden_state)
+
+        networks = PromptNetworks(config, semantic, self.style(), self.t2s())
+        clips = [clip for path in self._shards("corpus", "bank") for clip in load_shard(path)]
+        chosen = choose_actors(
+            [clip for clip in clips if not is_held_out(clip.sentence)], self.schedule["bank"]["clips_per_emotion"]
+        )
+        embedded = [embed_clip(networks, waveform(clip), clip.emotion) for clip in chosen]
+        save_bank(build_bank(embedded), self._folder("bank") / EMOTION_BANK_FILE)
+
     def make_package(self) -> None:
         """Write the model folder to `<home>/nano/model`, with recipe, logs and curves of its training."""
         states = {
@@ -252,6 +278,8 @@ class Recipe:
         target = self.home / "nano" / "model"
         pace = natural_pace(self._tokens("package"))
         write_model(target, self.config_path, self.statistics(), states, pace)
+        if (bank := self._folder("bank") / EMOTION_BANK_FILE).exists():
+            install_bank(bank, target)
         write_voices(target / "voices", BUILT_IN_VOICES)
         record = target / "training"
         record.mkdir(exist_ok=True)
@@ -261,4 +289,4 @@ class Recipe:
             draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 
 
-STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "package")
+STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "bank", "package")

@@ -7,10 +7,13 @@ form (a test compares them), and several times faster backwards on a CPU.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,24 +21,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from oncue_engine.frontend.mel import mel_filters
+from oncue_engine.frontend.mel import log_mel, mel_filters
 from oncue_engine.model.bigvgan import AntiAliasedSnake, BigVGAN, BigVGANConfig
+from oncue_engine.model.harmonic_source import PitchPredictor
+from oncue_engine.training.excitation import TrueExcitation, aligned_source, true_excitation
 from oncue_engine.training.features import nano_mel_config
 from oncue_engine.training.loop import LoopConfig, train
 
-__all__ = ["BlockSnake", "SpectralLoss", "VocoderItem", "train_vocoder", "trainable"]
+__all__ = ["BlockSnake", "SpectralLoss", "VocoderItem", "train_vocoder", "trainable", "vocoder_item"]
 
 _BLOCK = 64
-_RESOLUTIONS = ((256, 64, 20), (512, 128, 40), (1024, 256, 80))
-"""(n_fft, hop, mel bands) of the spectral losses."""
+_RESOLUTIONS = ((256, 64, 20), (512, 128, 40), (1024, 256, 80), (2048, 512, 80))
+"""(n_fft, hop, mel bands) of the spectral losses. The longest tells the harmonics of every voice apart."""
+
+Crops: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""mel [B,80,F], samples [B,hop*F], cycles [B,F+1] float64, octaves [B,F], voiced [B,F] of 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VocoderItem:
-    mel: npt.NDArray[np.float16]
-    """[F, 80]"""
+    """One utterance of F frames. The recording is kept; everything else is made from it."""
+
     samples: npt.NDArray[np.int16]
-    """[n]; frame f describes samples around 256 f + 128."""
+    """[256 F]; frame f describes samples around 256 f + 128."""
+    mel: npt.NDArray[np.float16]
+    """[F, 80] log mel: the recording's, or one that a model made for it."""
+    excitation: TrueExcitation
+
+
+def vocoder_item(samples: npt.NDArray[np.int16], mel: npt.NDArray[np.float16] | None = None) -> VocoderItem:
+    """An item from a recording [n] at 16 kHz; without `mel` [at most n // 256, 80] its own is taken."""
+    config = nano_mel_config()
+    wave = samples.astype(np.float32) / 32768.0
+    if mel is None:
+        mel = log_mel(torch.from_numpy(wave)[None], config)[0].T.numpy().astype(np.float16)
+    frames = min(len(mel), len(samples) // config.hop_length)
+    excitation = true_excitation(wave, config.sample_rate_hz, config.hop_length, frames)
+    return VocoderItem(samples[: frames * config.hop_length], mel[:frames], excitation)
 
 
 class BlockSnake(nn.Module):
@@ -62,24 +84,33 @@ class BlockSnake(nn.Module):
         length = x.shape[-1]
         blocks = -(-length // _BLOCK)
         x = functional.pad(x, (5, 5 + blocks * _BLOCK - length), mode="replicate")
-        wide = x.unfold(-1, _BLOCK + 10, _BLOCK) @ self.up  # [B, C, blocks, 2 * 69]
+        # Each block and the 10 samples after it. Not `unfold`, whose gradient is slow.
+        own = x[..., : blocks * _BLOCK].unflatten(-1, (blocks, _BLOCK))
+        after = torch.cat([own[..., 1:, :10], x[..., None, blocks * _BLOCK :]], dim=-2)
+        wide = torch.cat([own, after], dim=-1) @ self.up  # [B, C, blocks, 2 * 69]
         wave = torch.sin(wide * rate[..., None])
         wide = torch.addcmul(wide, wave * inverse[..., None], wave)
         return (wide @ self.down).flatten(-2)[..., :length]
 
 
-def trainable(config: BigVGANConfig) -> BigVGAN:
-    """A vocoder whose activations are in block form; its state dict is that of the plain one."""
+def trainable(config: BigVGANConfig, compiled: bool = False) -> BigVGAN:
+    """A vocoder whose activations are in block form; its state dict is that of the plain one.
+
+    `compiled` fuses the activations, which halves the time of a step. It needs a C++ compiler.
+    """
     vocoder = BigVGAN(config)
     for module in list(vocoder.modules()):
         for name, child in module.named_children():
             if isinstance(child, AntiAliasedSnake):
-                setattr(module, name, BlockSnake(child))
+                block = BlockSnake(child)
+                if compiled:
+                    block.compile(dynamic=False)
+                setattr(module, name, block)
     return vocoder
 
 
 class SpectralLoss(nn.Module):
-    """Log-mel distance and log-magnitude distance at three resolutions. [B, n] each."""
+    """Log-mel distance and log-magnitude distance at four resolutions. [B, n] each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,24 +139,46 @@ class SpectralLoss(nn.Module):
         return {"mel": mel / len(_RESOLUTIONS), "magnitude": magnitude / len(_RESOLUTIONS)}
 
 
-def _crops(
-    items: Sequence[VocoderItem], count: int, frames: int, seed: int, first_step: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _crops(items: Sequence[VocoderItem], count: int, frames: int, seed: int, first_step: int) -> Iterator[Crops]:
     step = first_step
     hop = nano_mel_config().hop_length
     while True:
         rng = random.Random(f"{seed}/{step}")
-        mels, waves = [], []
-        while len(mels) < count:
+        rows = []
+        while len(rows) < count:
             item = items[rng.randrange(len(items))]
-            usable = min(len(item.mel), len(item.samples) // hop)
-            if usable <= frames:
+            if len(item.mel) <= frames:
                 continue
-            begin = rng.randrange(usable - frames)
-            mels.append(item.mel[begin : begin + frames].T.astype(np.float32))
-            waves.append(item.samples[begin * hop : (begin + frames) * hop].astype(np.float32) / 32768.0)
-        yield torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(waves))
+            begin = rng.randrange(len(item.mel) - frames)
+            end = begin + frames
+            true = item.excitation
+            rows.append(
+                (
+                    item.mel[begin:end].T.astype(np.float32),
+                    item.samples[begin * hop : end * hop].astype(np.float32) / 32768.0,
+                    true.cycles[begin : end + 1],
+                    true.octaves[begin:end],
+                    true.voiced[begin:end].astype(np.float32),
+                )
+            )
+        mel, wave, cycles, octaves, voiced = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))
+        yield mel, wave, cycles, octaves, voiced
         step += 1
+
+
+def _blurred(mel: Tensor) -> Tensor:
+    """What a flow model makes of a mel: smoother along frequency, and a little off. Half of the rows, [B, 80, F]."""
+    smooth = functional.avg_pool1d(functional.pad(mel.transpose(1, 2), (1, 1), mode="replicate"), 3, 1).transpose(1, 2)
+    rows = torch.rand(mel.shape[0], 1, 1, device=mel.device)
+    blurred = torch.lerp(mel, smooth, rows) + 0.4 * rows * torch.randn_like(mel)
+    return torch.where(torch.rand_like(rows) < 0.5, blurred, mel)
+
+
+def pitch_losses(predictor: PitchPredictor, mel: Tensor, octaves: Tensor, voiced: Tensor) -> dict[str, Tensor]:
+    """`pitch`: mean absolute error in octaves over voiced frames; `voicing`: cross-entropy."""
+    guess, logit = (value.float() for value in predictor(mel))
+    pitch = ((guess - octaves).abs() * voiced).sum() / voiced.sum().clamp_min(1.0)
+    return {"pitch": pitch, "voicing": functional.binary_cross_entropy_with_logits(logit, voiced)}
 
 
 def train_vocoder(
@@ -137,24 +190,42 @@ def train_vocoder(
     batch: int = 8,
     frames: int = 32,
 ) -> BigVGAN:
-    """Train on crops of `frames` mel frames; validation prints the log-mel distance on held-out crops."""
-    vocoder = trainable(config)
+    """Train on crops of `frames` mel frames.
+
+    Validation prints, on held-out crops, the log-mel distance when the model reads pitch from the mel, and the error
+    of that pitch in octaves.
+    """
+    vocoder = trainable(config, compiled=which("c++") is not None)
     modules = nn.ModuleDict({"vocoder": vocoder})
     spectral = SpectralLoss()
     checks = [next(_crops(held_out, 8, 64, 5, k)) for k in range(3)]
 
-    def losses(crop: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        mel, wave = crop
-        made = vocoder.before_clamp(mel)[:, 0].float()
-        values = spectral(made, wave)
+    def losses(crops: Crops, step: int) -> dict[str, Tensor]:
+        mel, wave, cycles, octaves, voiced = crops
+        source, values = None, {}
+        if vocoder.source is not None:
+            values = pitch_losses(vocoder.source.pitch, _blurred(mel), octaves, voiced)
+            noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12.0)
+            source = aligned_source(cycles, octaves, voiced, noise, config.hop_samples)
+        made = vocoder.before_clamp(mel, source)[:, 0].float()
+        values |= spectral(made, wave)
         values["loss"] = 2.0 * values["mel"] + values["magnitude"]
+        if vocoder.source is not None:
+            values["loss"] = values["loss"] + 2.0 * values["pitch"] + 0.5 * values["voicing"]
         return values
 
+    @torch.compiler.set_stance("force_eager")  # other shapes than in training, and few of them
     def validate() -> dict[str, float]:
-        found = [spectral(vocoder(mel)[:, 0], wave)["mel"] for mel, wave in checks]
-        return {"mel": float(torch.stack(found).mean())}
+        found = [{"mel": spectral(vocoder(mel)[:, 0], wave)["mel"]} for mel, wave, *_ in checks]
+        if vocoder.source is not None:
+            for values, (mel, _, _, octaves, voiced) in zip(found, checks, strict=True):
+                values |= pitch_losses(vocoder.source.pitch, mel, octaves, voiced)
+        return {key: float(torch.stack([values[key] for values in found]).mean()) for key in found[0]}
 
-    train("vocoder", folder, modules, lambda first: _crops(items, batch, frames, 3, first), losses, loop, validate)
+    train(
+        "vocoder", folder, modules, lambda first: _crops(items, batch, frames, 3, first), losses, loop, validate,
+        companions=(spectral,),
+    )  # fmt: skip
     plain = BigVGAN(config)
     plain.load_state_dict(vocoder.state_dict())
     return plain.eval()

@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format train flite corpus-texts
+.PHONY: help setup demo test check format train ablations flite corpus-texts
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## .venv in the repository root, everything installed
 
@@ -31,6 +31,9 @@ check: $(STAMP) ## format, lint, types, imports, protos
 
 train: $(STAMP) flite corpus-texts ## the embedded model from nothing, resumable, under ONCUE_HOME
 	$(BIN)/python -m oncue_engine.training
+
+ablations: $(STAMP) corpus-texts ## what each part of the model is worth, after `make train`
+	$(BIN)/python -m oncue_engine.training.ablations
 
 format: $(STAMP) ## mend what ruff and buf can mend
 	$(BIN)/ruff format .

@@ -53,6 +53,7 @@ __all__ = ["STAGES", "Recipe"]
 
 _STYLE_CLIP_SAMPLES = 6 * 16000
 _VALIDATION_ITEMS = 192
+_BANK_SHARDS, _BANK_CLIPS = 8, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +259,10 @@ class Recipe:
             return statistics.normalise(encoder(features, attention_mask=mask).last_hidden_state)
 
         networks = PromptNetworks(config, semantic, self.style(), self.t2s())
-        clips = [clip for path in self._shards("corpus", "bank") for clip in load_shard(path)]
-        chosen = choose_actors(
-            [clip for clip in clips if not is_held_out(clip.sentence)], self.schedule["bank"]["clips_per_emotion"]
-        )
+        settings = self.schedule.get("bank", {})
+        paths = self._shards("corpus")[: settings.get("shards", _BANK_SHARDS)]
+        clips = [clip for path in paths for clip in load_shard(path) if not is_held_out(clip.sentence)]
+        chosen = choose_actors(clips, settings.get("clips_per_emotion", _BANK_CLIPS))
         embedded = [embed_clip(networks, waveform(clip), clip.emotion) for clip in chosen]
         save_bank(build_bank(embedded), self._folder("bank") / EMOTION_BANK_FILE)
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from oncue_engine.training.sentences import everyday_sentences, harvest_sentence
 from oncue_engine.training.teacher import TeacherFailed, read_aloud
 from oncue_engine.training.virtual_speakers import EMOTION_RULES, training_speakers
 
-__all__ = ["CorpusConfig", "Item", "build_corpus", "load_shard", "text_tokens"]
+__all__ = ["CorpusConfig", "Item", "build_corpus", "load_shard", "text_tokens", "write_shard"]
 
 _MARKS = {",": ",", ";": ",", ":": ",", ".": ".", "?": "?", "!": "!"}
 
@@ -102,27 +103,39 @@ def _build_shard(config: CorpusConfig, shard: int, folder: Path, sentences: list
     if target.exists():
         return target
     speakers = training_speakers()
-    samples, offsets, rows = [], [0], []
+    items = []
     for sentence, speaker, emotion, speed in _shard_plan(config, shard, sentences):
         try:
             reading = read_aloud(sentence, speakers[speaker], EMOTION_RULES[emotion], speed)
         except TeacherFailed:
             continue
-        samples.append(reading.samples)
-        offsets.append(offsets[-1] + len(reading.samples))
-        rows.append(
-            {
-                "sentence": sentence,
-                "phones": reading.phones,
-                "ends": reading.phone_ends_s,
-                "speaker": speakers[speaker].name,
-                "emotion": EMOTION_RULES[emotion].name,
-            }
-        )
-    partial = target.with_suffix(f".{os.getpid()}.partial.npz")
-    np.savez(partial, samples=np.concatenate(samples), offsets=np.array(offsets), rows=np.array(json.dumps(rows)))
-    partial.replace(target)
+        items.append(
+            Item(
+                reading.samples, reading.phones, reading.phone_ends_s, sentence, speakers[speaker].name,
+                EMOTION_RULES[emotion].name,
+            )
+        )  # fmt: skip
+    write_shard(target, items)
     return target
+
+
+def write_shard(target: Path, items: Sequence[Item]) -> None:
+    """At least one item; `target` appears only once it is whole."""
+    rows = [
+        {
+            "sentence": item.sentence,
+            "phones": item.phones,
+            "ends": item.phone_ends_s,
+            "speaker": item.speaker,
+            "emotion": item.emotion,
+        }
+        for item in items
+    ]
+    offsets = np.cumsum([0] + [len(item.samples) for item in items])
+    samples = np.concatenate([item.samples for item in items])
+    partial = target.with_suffix(f".{os.getpid()}.partial.npz")
+    np.savez(partial, samples=samples, offsets=offsets, rows=np.array(json.dumps(rows)))
+    partial.replace(target)
 
 
 def load_shard(path: Path) -> list[Item]:

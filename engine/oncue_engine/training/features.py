@@ -22,8 +22,9 @@ from oncue_engine.frontend.phones import phone_id
 from oncue_engine.frontend.speech_features import speech_features
 from oncue_engine.training.corpus import Item, load_shard, text_tokens
 from oncue_engine.training.pitch import track_pitch
+from oncue_engine.training.speakers import corpus_speakers
 from oncue_engine.training.teacher import SAMPLE_RATE_HZ
-from oncue_engine.training.virtual_speakers import EMOTION_RULES, held_out_speakers, training_speakers
+from oncue_engine.training.virtual_speakers import EMOTION_RULES
 
 __all__ = ["PHONES", "FeatureItem", "build_features", "load_features", "nano_mel_config"]
 
@@ -31,7 +32,6 @@ STRIDE = 4
 TOKEN_RATE_HZ = 25.0
 FRAMES_PER_TOKEN = 2.5
 PHONES: tuple[str, ...] = ("pau", *SPOKEN)
-_BASE_F0_HZ = {"slt": 168.0, "rms": 100.0, "awb": 127.0, "kal16": 95.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,11 +100,11 @@ def _build_shard(source: Path, target: Path) -> Path:
     if target.exists():
         return target
     torch.set_num_threads(1)
-    speakers = {s.name: (i, s) for i, s in enumerate((*training_speakers(), *held_out_speakers()))}
+    speakers = {s.name: (i, s) for i, s in enumerate(corpus_speakers(source.parent))}
     items = []
     for item in load_shard(source):
         index, speaker = speakers[item.speaker]
-        items.append(item_features(item, index, _BASE_F0_HZ[speaker.base] * speaker.f0_shift * speaker.warp))
+        items.append(item_features(item, index, speaker.f0_hz))
     rows = [{"text": i.text, "speaker": i.speaker, "emotion": i.emotion, "sentence": i.sentence} for i in items]
     partial = target.with_suffix(f".{os.getpid()}.partial.npz")
     np.savez(

@@ -41,13 +41,15 @@ from oncue_engine.training.features import FeatureItem, build_features, load_fea
 from oncue_engine.training.latents import teacher_forced_latents
 from oncue_engine.training.loop import LoopConfig
 from oncue_engine.training.package import BUILT_IN_VOICES, natural_pace, write_model, write_voices
+from oncue_engine.training.phone_alignment import EncoderScorer
+from oncue_engine.training.recordings import build_from_recordings
 from oncue_engine.training.s2mel import MelItem, S2MelTraining, train_s2mel
 from oncue_engine.training.sentences import is_held_out
+from oncue_engine.training.speakers import CorpusSpeaker, corpus_speakers
 from oncue_engine.training.style import build_style_items, style_of, train_style
 from oncue_engine.training.t2s import Stage, T2STraining, train_t2s
 from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
-from oncue_engine.training.virtual_speakers import training_speakers
-from oncue_engine.training.vocoder import train_vocoder, vocoder_item
+from oncue_engine.training.vocoder import VocoderTraining, train_vocoder, vocoder_item
 
 __all__ = ["STAGES", "Recipe"]
 
@@ -78,6 +80,10 @@ class Recipe:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_bytes(self.config_path.read_bytes())
         return read_config(folder)
+
+    @property
+    def speakers(self) -> tuple[CorpusSpeaker, ...]:
+        return corpus_speakers(self.home / "corpus")
 
     def _loop(self, stage: str) -> LoopConfig:
         known = {key: value for key, value in self.schedule[stage].items() if key != "shards"}
@@ -163,7 +169,13 @@ class Recipe:
     # The stages
 
     def make_corpus(self) -> None:
-        build_corpus(CorpusConfig(items=self.schedule["corpus"]["items"]), self.home / "corpus", self.workers)
+        settings = self.schedule["corpus"]
+        if "recordings" in settings:
+            taught = (self._folder("encoder") / "state.pt").exists()
+            aligner = EncoderScorer(self.encoder()) if taught else None
+            build_from_recordings(Path(settings["recordings"]), self.home / "corpus", self.workers, aligner)
+        else:
+            build_corpus(CorpusConfig(items=settings["items"]), self.home / "corpus", self.workers)
         build_features(self.home / "corpus", self.home / "features", self.workers)
 
     def make_encoder(self) -> None:
@@ -202,11 +214,11 @@ class Recipe:
         split = self.t2s_split(name)
         train_t2s(
             split.train, split.held_out[:_VALIDATION_ITEMS], self._folder(name), self._loop(name), self.config.t2s,
-            T2STraining(), stage, len(training_speakers()), begin,
+            T2STraining(), stage, len(self.speakers), begin,
         )  # fmt: skip
 
     def make_style(self) -> None:
-        index = {speaker.name: i for i, speaker in enumerate(training_speakers())}
+        index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
         clips = [
             (clip.samples[:_STYLE_CLIP_SAMPLES], index[clip.speaker])
             for path in self._shards("corpus")[::4]
@@ -231,7 +243,7 @@ class Recipe:
         folder = self.home / "styles"
         folder.mkdir(exist_ok=True)
         by_clip: dict[tuple[str, int], np.ndarray] = {}
-        index = {speaker.name: i for i, speaker in enumerate(training_speakers())}
+        index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
         for path in self._shards("corpus", "s2mel"):
             clips = load_shard(path)
             cached = folder / f"{path.stem}.npy"
@@ -248,7 +260,10 @@ class Recipe:
         for path in self._shards("corpus", "vocoder"):
             for clip in load_shard(path):
                 (split.held_out if is_held_out(clip.sentence) else split.train).append(vocoder_item(clip.samples))
-        train_vocoder(split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder)
+        train_vocoder(
+            split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder,
+            VocoderTraining(),
+        )  # fmt: skip
 
     def make_bank(self) -> None:
         """Embeddings of acted clips of the training speakers, for emotions by name."""

@@ -36,7 +36,7 @@ S2MEL_VARIANTS: dict[str, S2MelTraining] = {
 }
 _STEPS, _GUIDANCE = 8, 0.7
 _CEPSTRA = 13
-_CLEAR = 0.25
+_SHORTEST_CODES = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,39 +64,31 @@ def _spoken(vocoder: BigVGAN, mel: Tensor) -> npt.NDArray[np.float32]:
 
 
 def choose_sentences(
-    items: Sequence[MelItem],
-    sentences: Sequence[str],
+    held_out: Sequence[tuple[MelItem, str]],
+    prompts: Sequence[MelItem],
     vocoder: BigVGAN,
     listener: Listener,
     count: int,
     prompt_codes: int,
 ) -> tuple[list[RenderedSentence], float]:
-    """The first `count` held-out utterances whose words are clear in the vocoded true mel, and its word error rate.
+    """Of the first 3 `count` held-out utterances the `count` whose words are clearest in the vocoded true mel.
 
     A recogniser that misses the teacher's words cannot tell variants apart. All variants get the same utterances.
-    Raises ValueError when not one will do.
+    Returns them and their word error rate. Raises ValueError when not one has a prompt of its speaker.
     """
-    chosen: list[RenderedSentence] = []
-    wrong = words = 0
-    for i, (item, sentence) in enumerate(zip(items, sentences, strict=True)):
-        if len(chosen) == count:
-            break
-        prompts = [
-            other
-            for k, other in enumerate(items)
-            if k != i and other.speaker == item.speaker and len(other.codes) >= prompt_codes
-        ]
-        if not prompts or len(item.codes) < 16:
+    heard: list[tuple[float, int, int, RenderedSentence]] = []
+    for item, sentence in held_out:
+        own = [clip for clip in prompts if clip.speaker == item.speaker and len(clip.codes) >= prompt_codes]
+        if not own or len(item.codes) < _SHORTEST_CODES or len(heard) == 3 * count:
             continue
         wave = _spoken(vocoder, torch.from_numpy(item.mel.astype(np.float32)).T)
-        missed, spoken = listener.errors(wave, sentence)
-        if missed > _CLEAR * spoken:
-            continue
-        wrong, words = wrong + missed, words + spoken
-        chosen.append(RenderedSentence(prompts[i % len(prompts)], item, sentence))
-    if not chosen:
-        raise ValueError("the recogniser understands no held-out utterance")
-    return chosen, wrong / words
+        missed, words = listener.errors(wave, sentence)
+        if words:
+            heard.append((missed / words, missed, words, RenderedSentence(own[len(heard) % len(own)], item, sentence)))
+    if not heard:
+        raise ValueError("no held-out utterance has a prompt of its speaker")
+    clearest = sorted(heard, key=lambda one: one[0])[:count]
+    return [one[3] for one in clearest], sum(one[1] for one in clearest) / sum(one[2] for one in clearest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

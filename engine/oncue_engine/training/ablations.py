@@ -35,7 +35,6 @@ from oncue_engine.training.s2mel import MelItem
 from oncue_engine.training.sentences import everyday_sentences, harvest_sentences, is_held_out
 from oncue_engine.training.text_bert import TextBert, TextBertConfig, train_text_bert, word_rows
 from oncue_engine.training.tokens import TokenItem
-from oncue_engine.training.virtual_speakers import training_speakers
 
 __all__ = ["EXPECTATIONS", "Expectation", "Row", "compare"]
 
@@ -149,7 +148,9 @@ class Ablations:
         train, held_out = _split(tokens, mels)
         vocoder, listener = self.recipe.vocoder(), Listener()
         names = [item.sentence for item in tokens if is_held_out(item.sentence)]
-        sentences, best = choose_sentences(held_out, names, vocoder, listener, plan["sentences"], plan["prompt_codes"])
+        sentences, best = choose_sentences(
+            list(zip(held_out, names, strict=True)), train, vocoder, listener, plan["sentences"], plan["prompt_codes"]
+        )
         bench = S2MelBench(
             train, held_out, self.recipe.codec(), vocoder, self.recipe.config.s2mel, LoopConfig(**plan["loop"]),
             sentences, plan["prompt_codes"],
@@ -171,7 +172,7 @@ class Ablations:
         split = self.recipe.t2s_split("t2s_emotion")
         bench = T2SBench(
             split.train, split.held_out, self.recipe.config.t2s, LoopConfig(**plan["loop"]), plan["budget"],
-            len(training_speakers()), plan["sentences"], plan["probe_clips"],
+            len(self.recipe.speakers), plan["sentences"], plan["probe_clips"],
         )  # fmt: skip
         runs = _Runs(self.folder / "t2s", self._inputs(plan, ("codec",)))
         found: dict[str, list[dict[str, float]]] = {}

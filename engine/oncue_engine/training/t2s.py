@@ -69,6 +69,8 @@ class T2STraining:
     """Items whose emotion prompt is the target itself, as in the paper; the others get another speaker's clip."""
     hidden_codes: float = 0.5
     """Each item hides a share of its input codes drawn between 0 and this."""
+    blind_share: float = 0.2
+    """Items that hide all of them: then only the length row tells the pace."""
     tied_length: bool = True
     """False: p comes from a table of its own (ablation)."""
     speaker_reversal: float = 0.3
@@ -76,7 +78,7 @@ class T2STraining:
     alignment_weight: float = 0.2
     emotion_weight: float = 0.3
     speaker_weight: float = 0.3
-    left_weight: float = 1.0
+    left_weight: float = 4.0
     mel_weight: float = 0.1
     stop_weight: float = 3.0
     """Of the stop in the code loss against any other code: there is one of it in a hundred."""
@@ -259,7 +261,8 @@ def train_t2s(
         batch = picker.batch(batch_items, settings, rng, config)
         b, n = batch.codes.shape
         free = torch.tensor([rng.random() < FREE_SHARE for _ in batch_items])
-        share = torch.tensor([rng.uniform(0.0, settings.hidden_codes) for _ in batch_items])
+        blind = [rng.random() < settings.blind_share for _ in batch_items]
+        share = torch.tensor([1.0 if all_ else rng.uniform(0.0, settings.hidden_codes) for all_ in blind])
         hidden = torch.rand(b, n) < share[:, None]
         emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)
         states, weights = forward_states(model, batch, free, emotion, hidden, table)

@@ -138,7 +138,7 @@ def measure_speaker(speaker: VirtualSpeaker, takes: int) -> list[list[Measured]]
     sentences = list(rng.permutation(SENTENCES))
     plan: list[tuple[EmotionRule, bool]] = [(CALM, True)] * NEUTRAL + [(CALM, False)] * takes
     plan += [(rule, False) for rule in ACTED for _ in range(takes)]
-    channel = Channel(noise_db=float(rng.uniform(-45.0, -20.0)), blur_bins=float(rng.uniform(0.3, 2.5)))
+    channel = Channel(noise_db=float(rng.uniform(-45.0, -25.0)), blur_bins=float(rng.uniform(0.3, 1.2)))
     plain, heard = [], []
     for number, (rule, baseline) in enumerate(plan):
         sentence = str(sentences[number % len(sentences)])
@@ -167,7 +167,7 @@ def deviations(clips: list[Measured]) -> tuple[list[npt.NDArray[np.float64]], li
 def main() -> None:
     """Measures, learns, writes both judges, and prints one JSON line each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--speakers", type=int, default=48)
+    parser.add_argument("--speakers", type=int, default=64)
     parser.add_argument("--takes", type=int, default=2, help="clips of each emotion and speaker")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
@@ -183,8 +183,8 @@ def main() -> None:
         found, emotions = deviations(clips)
         rows += found
         labels += emotions
-    judge = learn_emotions(np.stack(rows), labels)
-    np.savez(TARGET / "emotion.npz", emotions=np.array(judge.emotions), weights=judge.weights, offsets=judge.offsets)
+    judge = learn_emotions(np.stack(rows), labels, SEED)
+    np.savez(TARGET / "emotion.npz", **judge.arrays())
     for way, name in enumerate(("as they are", "noisy and blurred")):
         trials = [
             (judge.judge(row), emotion)

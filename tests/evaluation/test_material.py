@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from oncue_engine.training import sentences as training
-from oncue_eval.material import RATE_HZ, emotion_clips, everyday_sentences, speaker_clips
+from oncue_engine.training.virtual_speakers import held_out_speakers, training_speakers
+from oncue_eval.material import (
+    RATE_HZ,
+    emotion_clips,
+    emotion_words,
+    everyday_sentences,
+    plain_seconds,
+    readings,
+    voice_clips,
+)
 from oncue_eval.words import normal_words
 
 
@@ -41,11 +50,28 @@ def test_no_sentence_can_come_out_of_the_training_templates() -> None:
 
 
 def test_clips_are_short_and_complete() -> None:
-    speakers, emotions = speaker_clips(), emotion_clips()
-    assert len(speakers) == 5
-    assert {tuple(clips) for clips in speakers.values()} == {("a", "b", "c")}
-    assert {"calm", "sad", "happy", "angry", "afraid"} <= set(emotions)
-    clips = [clip for own in speakers.values() for clip in own.values()] + list(emotions.values())
-    for clip in clips:
-        assert 2.0 <= len(clip.samples) / RATE_HZ <= 5.0
+    voices, read, acted = voice_clips(), readings(), emotion_clips()
+    assert len(voices) == 10
+    assert [clip.text for clip in read] == everyday_sentences()
+    assert {clip.speaker for clip in read} == {clip.speaker for clip in acted} | set(voices) == set(voices)
+    assert len({clip.speaker for clip in acted}) >= 4
+    assert {clip.emotion for clip in acted} == set(emotion_words())
+    for clip in (*voices.values(), *read, *acted):
+        assert 1.2 <= len(clip.samples) / RATE_HZ <= 6.5, clip.text
         assert clip.encoded[:4] == b"fLaC"
+    for clip in (*read, *acted):
+        assert 0.5 <= plain_seconds(clip.text) <= 5.0
+
+
+def test_emotions_are_acted_in_other_sentences_than_are_judged() -> None:
+    assert not {clip.text for clip in emotion_clips()} & set(everyday_sentences())
+
+
+def test_the_clips_of_one_speaker_are_told_from_the_training_speakers() -> None:
+    assert set(voice_clips()) == {speaker.name for speaker in held_out_speakers()}
+    assert not set(voice_clips()) & {speaker.name for speaker in training_speakers()}
+
+
+def test_all_clips_together_are_small() -> None:
+    total = sum(len(clip.encoded) for clip in (*voice_clips().values(), *readings(), *emotion_clips()))
+    assert total < 6_000_000

@@ -49,9 +49,10 @@ def logged_figures(lines: str) -> list[Figure]:
         try:
             row: dict[str, Any] = json.loads(line)
             table, name, value = str(row.pop("table")), str(row.pop("figure")), row.pop("value")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"line {number} of the logged figures is not one: {error}") from None
-        conditions = {key: _plain(item) for key, item in row.items()}
+        # `model` says elsewhere which model a figure is of.
+        conditions = {"network" if key == "model" else key: _plain(item) for key, item in row.items()}
         if table == _LEAK_TABLE:
             found.append(Figure("emotion_speaker_leak", value, {"logged": name, **conditions}, table))
         else:

@@ -1,4 +1,7 @@
-"""Stage 6: the vocoder, BigVGAN on true mels, by spectral losses at several resolutions.
+"""Stage 8: the vocoder. BigVGAN with a harmonic source, on true mels and on mels that the trained model made.
+
+It learns by spectral losses at several resolutions, and in the last part of the schedule by discriminators too. Pulses
+of the source stand in step with the recording meanwhile, and the pitch predictor learns beside.
 
 The anti-aliased activation is trained in block form: overlapping blocks of the signal times one small matrix up, the
 snake, and one small matrix down. Away from a signal's two ends this is the same function as the model's polyphase
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +28,12 @@ from torch.nn import functional
 from oncue_engine.frontend.mel import log_mel, mel_filters
 from oncue_engine.model.bigvgan import AntiAliasedSnake, BigVGAN, BigVGANConfig
 from oncue_engine.model.harmonic_source import PitchPredictor
+from oncue_engine.training.discriminators import Discriminators, critic_loss, generator_losses
 from oncue_engine.training.excitation import TrueExcitation, aligned_source, true_excitation
 from oncue_engine.training.features import nano_mel_config
 from oncue_engine.training.loop import LoopConfig, train
 
-__all__ = ["BlockSnake", "SpectralLoss", "VocoderItem", "train_vocoder", "trainable", "vocoder_item"]
+__all__ = ["BlockSnake", "SpectralLoss", "VocoderItem", "VocoderTraining", "train_vocoder", "trainable", "vocoder_item"]
 
 _BLOCK = 64
 _RESOLUTIONS = ((256, 64, 20), (512, 128, 40), (1024, 256, 80), (2048, 512, 80))
@@ -181,51 +186,82 @@ def pitch_losses(predictor: PitchPredictor, mel: Tensor, octaves: Tensor, voiced
     return {"pitch": pitch, "voicing": functional.binary_cross_entropy_with_logits(logit, voiced)}
 
 
+@dataclass(frozen=True, slots=True)
+class VocoderTraining:
+    batch: int = 8
+    frames: int = 32
+    """Of a crop."""
+    adversarial_share: float = 0.4
+    """The last part of the steps, in which discriminators take part."""
+    magnitude_weight: float = 1.0
+    mel_weight: float = 2.0
+    adversarial_weight: float = 0.3
+    matching_weight: float = 1.0
+    pitch_weight: float = 2.0
+    voicing_weight: float = 0.5
+
+
+class _Losses:
+    """What the vocoder, its pitch predictor and the discriminators learn from crops."""
+
+    def __init__(self, vocoder: BigVGAN, judges: Discriminators, settings: VocoderTraining, first_judged: int) -> None:
+        self.vocoder, self.judges, self.settings, self.first_judged = vocoder, judges, settings, first_judged
+        self.spectral = SpectralLoss()
+
+    def __call__(self, crops: Crops, step: int) -> dict[str, Tensor]:
+        mel, wave, cycles, octaves, voiced = crops
+        vocoder, s = self.vocoder, self.settings
+        source, values, weighted = None, {}, []
+        if vocoder.source is not None:
+            values = pitch_losses(vocoder.source.pitch, _blurred(mel), octaves, voiced)
+            weighted += [s.pitch_weight * values["pitch"], s.voicing_weight * values["voicing"]]
+            noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12.0)
+            source = aligned_source(cycles, octaves, voiced, noise, vocoder.config.hop_samples)
+        made = vocoder.before_clamp(mel, source)[:, 0].float()
+        values |= self.spectral(made, wave)
+        weighted += [s.mel_weight * values["mel"], s.magnitude_weight * values["magnitude"]]
+        if step >= self.first_judged:
+            values["critic"], true_features = critic_loss(self.judges, made, wave)
+            values |= generator_losses(self.judges, made, true_features)
+            weighted += [s.adversarial_weight * values["adversarial"], s.matching_weight * values["matching"]]
+            weighted.append(values["critic"])  # of the discriminators' weights alone, as the two above are not
+        values["loss"] = torch.stack(weighted).sum()
+        return values
+
+    @torch.compiler.set_stance("force_eager")  # other shapes than in training, and few of them
+    def validate(self, checks: Sequence[Crops]) -> dict[str, float]:
+        """`mel`: log-mel distance where the model reads the pitch itself; `pitch` [octaves] and `voicing` of that."""
+        found: dict[str, list[Tensor]] = defaultdict(list)
+        for mel, wave, _, octaves, voiced in checks:
+            found["mel"].append(self.spectral(self.vocoder(mel)[:, 0], wave)["mel"])
+            if self.vocoder.source is not None:
+                for key, value in pitch_losses(self.vocoder.source.pitch, mel, octaves, voiced).items():
+                    found[key].append(value)
+        return {key: float(torch.stack(values).mean()) for key, values in found.items()}
+
+
 def train_vocoder(
     items: Sequence[VocoderItem],
     held_out: Sequence[VocoderItem],
     folder: Path,
     loop: LoopConfig,
     config: BigVGANConfig,
-    batch: int = 8,
-    frames: int = 32,
+    settings: VocoderTraining,
 ) -> BigVGAN:
-    """Train on crops of `frames` mel frames.
-
-    Validation prints, on held-out crops, the log-mel distance when the model reads pitch from the mel, and the error
-    of that pitch in octaves.
-    """
-    vocoder = trainable(config, compiled=which("c++") is not None)
-    modules = nn.ModuleDict({"vocoder": vocoder})
-    spectral = SpectralLoss()
+    """Train on crops; validation is on held-out crops."""
+    vocoder, judges = trainable(config, compiled=which("c++") is not None), Discriminators()
+    losses = _Losses(vocoder, judges, settings, round(loop.steps * (1.0 - settings.adversarial_share)))
     checks = [next(_crops(held_out, 8, 64, 5, k)) for k in range(3)]
-
-    def losses(crops: Crops, step: int) -> dict[str, Tensor]:
-        mel, wave, cycles, octaves, voiced = crops
-        source, values = None, {}
-        if vocoder.source is not None:
-            values = pitch_losses(vocoder.source.pitch, _blurred(mel), octaves, voiced)
-            noise = (torch.rand_like(wave) - 0.5) * math.sqrt(12.0)
-            source = aligned_source(cycles, octaves, voiced, noise, config.hop_samples)
-        made = vocoder.before_clamp(mel, source)[:, 0].float()
-        values |= spectral(made, wave)
-        values["loss"] = 2.0 * values["mel"] + values["magnitude"]
-        if vocoder.source is not None:
-            values["loss"] = values["loss"] + 2.0 * values["pitch"] + 0.5 * values["voicing"]
-        return values
-
-    @torch.compiler.set_stance("force_eager")  # other shapes than in training, and few of them
-    def validate() -> dict[str, float]:
-        found = [{"mel": spectral(vocoder(mel)[:, 0], wave)["mel"]} for mel, wave, *_ in checks]
-        if vocoder.source is not None:
-            for values, (mel, _, _, octaves, voiced) in zip(found, checks, strict=True):
-                values |= pitch_losses(vocoder.source.pitch, mel, octaves, voiced)
-        return {key: float(torch.stack([values[key] for values in found]).mean()) for key in found[0]}
-
     train(
-        "vocoder", folder, modules, lambda first: _crops(items, batch, frames, 3, first), losses, loop, validate,
-        companions=(spectral,),
-    )  # fmt: skip
+        "vocoder",
+        folder,
+        nn.ModuleDict({"vocoder": vocoder, "discriminators": judges}),
+        lambda first: _crops(items, settings.batch, settings.frames, 3, first),
+        losses,
+        loop,
+        lambda: losses.validate(checks),
+        companions=(losses.spectral,),
+    )
     plain = BigVGAN(config)
     plain.load_state_dict(vocoder.state_dict())
     return plain.eval()

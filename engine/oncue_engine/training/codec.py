@@ -19,6 +19,7 @@ from oncue_engine.training.batches import endless_batches
 from oncue_engine.training.encoder import encode, side_accuracy, side_targets
 from oncue_engine.training.features import FeatureItem
 from oncue_engine.training.loop import LoopConfig, train
+from oncue_engine.training.processes import agree
 
 __all__ = ["Statistics", "train_codec"]
 
@@ -34,10 +35,10 @@ class Statistics:
 
     def normalise(self, x: Tensor) -> Tensor:
         """(x - mean) / sqrt(var), as prompts are normalised (spec 0)."""
-        return (x - self.mean) / self.var.sqrt()
+        return (x - self.mean.to(x.device)) / self.var.to(x.device).sqrt()
 
     def restore(self, x: Tensor) -> Tensor:
-        return x * self.var.sqrt() + self.mean
+        return x * self.var.to(x.device).sqrt() + self.mean.to(x.device)
 
 
 class _Codebook(nn.Module):
@@ -61,6 +62,7 @@ class _Codebook(nn.Module):
         picks = candidates[torch.randint(0, len(candidates), (count,))]
         codec.codebook.data[dead] = picks + 0.01 * torch.randn_like(picks)
         self.usage[dead] = 1.0
+        agree(codec.codebook.data)
 
 
 def train_codec(
@@ -118,4 +120,4 @@ def train_codec(
         p = counts / counts.sum()
         return {**found, "perplexity": float((-(p * (p + 1e-12).log()).sum()).exp())}
 
-    return train("codec", folder, modules, batches, losses, loop, validate)
+    return train("codec", folder, modules, batches, losses, loop, validate, companions=[encoder_modules])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import torch
 from torch import distributed
 
-__all__ = ["Processes", "join"]
+__all__ = ["Processes", "agree", "join"]
 
 _PATIENCE = timedelta(hours=6)
 """The others wait while the first process prepares data and validates."""
@@ -32,6 +34,21 @@ class Processes:
         """Until all have come here; one process alone goes on at once."""
         if self.count > 1:
             distributed.barrier()
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """The first process goes through the body alone, then the others: what it left on disk is there for them."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
+
+def agree(values: torch.Tensor) -> None:
+    """Where a process has changed weights by itself, without a gradient: all take those of the first one, in place."""
+    if distributed.is_initialized():
+        distributed.broadcast(values, 0)
 
 
 def join(device: str = "auto") -> Processes:

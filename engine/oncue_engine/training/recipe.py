@@ -42,6 +42,7 @@ from oncue_engine.training.latents import teacher_forced_latents
 from oncue_engine.training.loop import LoopConfig
 from oncue_engine.training.package import BUILT_IN_VOICES, natural_pace, write_model, write_voices
 from oncue_engine.training.phone_alignment import EncoderScorer
+from oncue_engine.training.processes import join
 from oncue_engine.training.recordings import build_from_recordings
 from oncue_engine.training.s2mel import MelItem, S2MelTraining, train_s2mel
 from oncue_engine.training.sentences import is_held_out
@@ -51,7 +52,7 @@ from oncue_engine.training.t2s import Stage, T2STraining, train_t2s
 from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
 from oncue_engine.training.vocoder import VocoderTraining, train_vocoder, vocoder_item
 
-__all__ = ["STAGES", "Recipe"]
+__all__ = ["STAGES", "UNTRAINED", "Recipe"]
 
 _STYLE_CLIP_SAMPLES = 6 * 16000
 _VALIDATION_ITEMS = 192
@@ -158,7 +159,8 @@ class Recipe:
     def mel_items(self) -> tuple[list[TokenItem], list[MelItem]]:
         """What S2M trains on, held-out sentences included; both lists in one order."""
         items = self._tokens("s2mel")
-        styles = self._styles(items)
+        with join("cpu").in_turn():
+            styles = self._styles(items)
         latents = teacher_forced_latents(self.t2s(), items, seed=1)
         made = [
             MelItem(item.codes, latent, item.mel, style, item.speaker)
@@ -182,8 +184,11 @@ class Recipe:
         split = self._features("encoder")
         config, stride = self.config.semantic_encoder, self.config.speech.feature_stride
         train_encoder(split.train, split.held_out, self._folder("encoder"), self._loop("encoder"), config, stride)
-        mean, var = semantic_statistics(self.encoder()["encoder"], split.train[:400])
-        torch.save({"mean": mean, "var": var}, self.home / "nano" / "stats.pt")
+        processes = join("cpu")
+        if processes.first:
+            mean, var = semantic_statistics(self.encoder()["encoder"], split.train[:400])
+            torch.save({"mean": mean, "var": var}, self.home / "nano" / "stats.pt")
+        processes.wait()
 
     def make_codec(self) -> None:
         split = self._features("codec")
@@ -200,10 +205,9 @@ class Recipe:
 
     def make_t2s_emotion(self) -> None:
         """The first stage of T2S: the emotion conditioner learns, with everything else."""
-        encoder = self.encoder()["encoder"]
-        build_tokens(
-            encoder, self.codec(), self.statistics(), self.home / "corpus", self.home / "features", self.home / "tokens"
-        )
+        encoder, home = self.encoder()["encoder"], self.home
+        with join("cpu").in_turn():
+            build_tokens(encoder, self.codec(), self.statistics(), home / "corpus", home / "features", home / "tokens")
         self._train_t2s("t2s_emotion", "emotion", None)
 
     def make_t2s(self) -> None:
@@ -306,3 +310,5 @@ class Recipe:
 
 
 STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "bank", "package")
+UNTRAINED = ("corpus", "bank", "package")
+"""Of several processes the first one makes these, and the others wait."""

@@ -71,7 +71,7 @@ def _batch(items: Sequence[StyleItem], frames: int, rng: random.Random) -> Tenso
         if len(row) < frames:
             row = np.resize(row, (frames, row.shape[1]))
         rows.append(row.astype(np.float32))
-    x = torch.from_numpy(np.stack(rows))
+    x = torch.from_numpy(np.stack(rows)).to(torch.get_default_device())
     return x - x.mean(dim=1, keepdim=True)
 
 

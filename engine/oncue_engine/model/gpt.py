@@ -153,22 +153,23 @@ class GPT(nn.Module):
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """x [B,S,M], key_mask [B,S] bool, true where valid, or None -> [B,S,M] after `ln_f`; fully causal."""
-        return self._run(x, key_mask, None)[0]
+        return self._run(x, key_mask, ())[0]
 
-    def forward_tapped(self, x: Tensor, key_mask: Tensor | None, tap: HeadTap) -> tuple[Tensor, Tensor]:
-        """As `forward`, and the attention weights [B,S,S] of one head (rows are queries)."""
-        return self._run(x, key_mask, tap)
+    def forward_tapped(self, x: Tensor, key_mask: Tensor | None, *taps: HeadTap) -> tuple[Tensor, list[Tensor]]:
+        """As `forward`, and the attention weights [B,S,S] of each tapped head (rows are queries)."""
+        return self._run(x, key_mask, taps)
 
-    def _run(self, x: Tensor, key_mask: Tensor | None, tap: HeadTap | None) -> tuple[Tensor, Tensor]:
+    def _run(self, x: Tensor, key_mask: Tensor | None, taps: tuple[HeadTap, ...]) -> tuple[Tensor, list[Tensor]]:
         length = x.shape[1]
         hidden_keys = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)[None, None]
         if key_mask is not None:
             hidden_keys = hidden_keys | ~key_mask.bool()[:, None, None]  # [B, 1, S, S]
-        tapped = x
+        tapped = [x] * len(taps)
         for index, block in enumerate(self.h):
             x, weights = block(x, hidden_keys)
-            if tap is not None and index == tap.layer:
-                tapped = weights[:, tap.head]
+            for place, tap in enumerate(taps):
+                if tap.layer == index:
+                    tapped[place] = weights[:, tap.head]
         return self.ln_f(x), tapped
 
     def layer_weights(self) -> tuple[_LayerWeights, ...]:

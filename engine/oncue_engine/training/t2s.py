@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 ALIGNED_HEAD = HeadTap(layer=2, head=0)
+LENGTH_HEAD = HeadTap(layer=1, head=1)
+"""Pulled to the length row where there is one: found by chance, it is found late."""
 MEL_BANDS = 80
 FREE_SHARE = 0.3
 """Items trained without the length (paper, section 3.1)."""
@@ -69,16 +71,17 @@ class T2STraining:
     """Items whose emotion prompt is the target itself, as in the paper; the others get another speaker's clip."""
     hidden_codes: float = 0.5
     """Each item hides a share of its input codes drawn between 0 and this."""
-    blind_share: float = 0.2
+    blind_share: float = 0.1
     """Items that hide all of them: then only the length row tells the pace."""
     tied_length: bool = True
     """False: p comes from a table of its own (ablation)."""
     speaker_reversal: float = 0.3
     """Of the speaker classifier's gradient on the emotion vector, in the first stage; 0 is the ablation."""
     alignment_weight: float = 0.2
+    length_head_weight: float = 0.05
     emotion_weight: float = 0.3
     speaker_weight: float = 0.3
-    left_weight: float = 4.0
+    left_weight: float = 1.5
     mel_weight: float = 0.1
     stop_weight: float = 3.0
     """Of the stop in the code loss against any other code: there is one of it in a hundred."""
@@ -99,6 +102,16 @@ class T2SBatch:
     """[B, N, 80]: mean log mel over each code."""
     speaker: Tensor
     emotion: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadWeights:
+    """Attention weights of the code positions."""
+
+    text: Tensor
+    """[B, N+1, L+2]: of ALIGNED_HEAD on the text rows."""
+    length: Tensor
+    """[B, N+1]: of LENGTH_HEAD on the length row."""
 
 
 class PromptPicker:
@@ -168,8 +181,8 @@ def forward_states(
     emotion: Tensor | None = None,
     hidden: Tensor | None = None,
     lengths: nn.Embedding | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Backbone states that predict codes 1..N and the stop, [B, N+1, M], and the aligned head's weights [B, N+1, L+2].
+) -> tuple[Tensor, HeadWeights]:
+    """Backbone states that predict codes 1..N and the stop, [B, N+1, M], and where two heads look.
 
     `free` [B] bool: items without the length row. `emotion` [B,M] is made from the prompt if it is not given. `hidden`
     [B,N] bool: codes whose rows have only their position. `lengths`: a length table instead of the tied one. Rows are
@@ -195,8 +208,8 @@ def forward_states(
     text_valid = torch.arange(length)[None] < batch.text_lengths[:, None] + 2
     n = batch.codes.shape[1] + 1
     valid = torch.cat([torch.ones(b, p, dtype=torch.bool), text_valid, torch.ones(b, n, dtype=torch.bool)], dim=1)
-    states, weights = model.gpt.forward_tapped(rows, valid, ALIGNED_HEAD)
-    return states[:, -n:], weights[:, -n:, p : p + length]
+    states, (aligned, counting) = model.gpt.forward_tapped(rows, valid, ALIGNED_HEAD, LENGTH_HEAD)
+    return states[:, -n:], HeadWeights(aligned[:, -n:, p : p + length], counting[:, -n:, p - 1])
 
 
 def _alignment_loss(weights: Tensor, batch: T2SBatch) -> Tensor:
@@ -278,11 +291,13 @@ def train_t2s(
         asked = valid & ~free[:, None]
         values = {
             "code": code,
-            "aligned": _alignment_loss(weights, batch),
+            "aligned": _alignment_loss(weights.text, batch),
+            "counting": -weights.length.float()[asked].clamp_min(1e-6).log().mean(),
             "left": states_heads.left_loss(latents[asked], left[asked]),
             "mel": states_heads.mel_loss(latents[:, :n][valid[:, 1:]], batch.mel[valid[:, 1:]]),
         }
         total = code + settings.alignment_weight * values["aligned"]
+        total = total + settings.length_head_weight * values["counting"]
         total = total + settings.left_weight * values["left"] + settings.mel_weight * values["mel"]
         if stage == "emotion":
             told = emotion_heads.losses(emotion, batch.emotion, batch.speaker, settings.speaker_reversal)

@@ -144,9 +144,10 @@ def test_weights_are_stored_in_by_out_and_gelu_is_the_tanh_form(gpt: GPT) -> Non
 def test_tapped_head_is_the_same_in_both_passes(gpt: GPT, cache: KVCache) -> None:
     x = torch.randn(2, 12, CONFIG.width)
     tap = HeadTap(layer=1, head=2)
-    hidden, weights = gpt.forward_tapped(x, None, tap)
+    hidden, (weights, first) = gpt.forward_tapped(x, None, tap, HeadTap(layer=0, head=1))
     assert torch.equal(hidden, gpt(x))
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 12))
+    assert first.shape == weights.shape and not torch.equal(first, weights)
     prefill(gpt, x[0, :11], cache, 0)
     prefill(gpt, x[1, :8], cache, 3)
     step = torch.stack((x[0, 11], x[1, 8]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,53 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from oncue_engine.checkpoints.random_nano import make_random_nano
 
     return make_random_nano(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_words_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a student of random weights: each text has emotion weights of its own."""
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-words"))
+    make_random_student(folder / "emotion_words")
+    return folder
+
+
+def make_random_student(folder: Path, seed: int = 0) -> Path:
+    """A folder that turns words into emotion weights: the real networks, very small, never trained."""
+    import torch
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from oncue_engine.words.student import CONFIG_FILE, EMOTIONS, READING_FILE, TOKENIZER_FILE, WEIGHTS_FILE
+
+    folder.mkdir(parents=True)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.save(str(folder / TOKENIZER_FILE))
+    config = Qwen3Config(
+        vocab_size=len(letters),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
+    config.to_json_file(folder / CONFIG_FILE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = Qwen3ForCausalLM(config).state_dict()
+    # Fresh attention hardly attends, and fresh embeddings hardly tell one text from another.
+    louder = {name: value * (20.0 if value.dim() == 2 else 1.0) for name, value in state.items()}
+    save_file({name: value for name, value in louder.items() if name != "lm_head.weight"}, folder / WEIGHTS_FILE)
+    reading = {"slot": " :", "answers": {name: 40 + k for k, name in enumerate(EMOTIONS)}, "max_tokens": 64}
+    (folder / READING_FILE).write_text(json.dumps(reading))
+    return folder
 
 
 @contextmanager

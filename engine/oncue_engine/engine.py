@@ -75,7 +75,7 @@ class Engine:
             max_segment_tokens=speech.max_segment_tokens,
         )
         self._info = describe(model, name, max_live=_MAX_LIVE)
-        self._words = None if model.emotion_words is None else WordWeights(model.emotion_words, self._info.emotions)
+        self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
     def load(cls, model: str | Path, data_dir: Path, *, threads: int | None = None) -> Engine:

@@ -8,46 +8,33 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import torch
 
-from .errors import CheckpointError, InvalidRequest
+from .errors import GenerationFailed, InvalidRequest
 from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords
+from .words.student import WordsToEmotion
 
-__all__ = ["MAX_WORDS_CHARS", "Student", "WordWeights"]
+__all__ = ["MAX_WORDS_CHARS", "WordWeights"]
 
 MAX_WORDS_CHARS = 200
 _KEPT_ANSWERS = 1024
 _WARM_UP = "calm and even"
 
 
-class Student(Protocol):
-    """Words to a distribution over emotion names."""
-
-    def weigh(self, text: str) -> dict[str, float]:
-        """Weights by name; their sum is 1. ValueError for a text it can make nothing of."""
-
-
 class WordWeights:
     """Every method may be called from any thread. `close` it in the end."""
 
-    def __init__(self, student: Student, names: tuple[str, ...]) -> None:
-        """Asks the student once, which warms it up. CheckpointError where it knows emotions that are not in `names`.
-
-        `names`: what the model's emotion bank has.
-        """
+    def __init__(self, student: WordsToEmotion) -> None:
+        """Asks the student once: its first answer takes longer than the others."""
         self._student = student
         self._lock = threading.Lock()
+        self._closed = False
         self._answers: OrderedDict[str, Future[EmotionWeights]] = OrderedDict()
         self._worker = ThreadPoolExecutor(1, "oncue-words", initializer=torch.set_num_threads, initargs=(1,))
         try:
-            unknown = sorted(set(self._worker.submit(student.weigh, _WARM_UP).result()) - set(names))
-            if unknown:
-                raise CheckpointError(
-                    f"the model turns words into {', '.join(unknown)}, and its emotion bank has only {', '.join(names)}"
-                )
+            self._worker.submit(student.weigh, _WARM_UP).result()
         except BaseException:
             self.close()
             raise
@@ -55,12 +42,15 @@ class WordWeights:
     def weigh(self, words: EmotionWords) -> EmotionWeights:
         """Weights in the order of EMOTION_NAMES, whose sum is 1. Blocks for some milliseconds at a new text.
 
-        Raises InvalidRequest (EMOTION_WORDS_INVALID) for words that say nothing or too much.
+        Raises InvalidRequest (EMOTION_WORDS_INVALID) for words that say nothing or too much, GenerationFailed
+        (ENGINE_CLOSED).
         """
         text = " ".join(words.text.split())
         if not text or len(words.text) > MAX_WORDS_CHARS:
             raise _invalid(f"an emotion in words has 1 to {MAX_WORDS_CHARS} characters, and not only blanks")
         with self._lock:
+            if self._closed:
+                raise GenerationFailed("the engine was closed", reason="ENGINE_CLOSED")
             answer = self._answers.get(text)
             if answer is None:
                 answer = self._answers[text] = self._worker.submit(self._ask, text)
@@ -71,9 +61,13 @@ class WordWeights:
             return answer.result()
         except ValueError as error:
             raise _invalid(str(error)) from error
+        except CancelledError:
+            raise GenerationFailed("the engine was closed", reason="ENGINE_CLOSED") from None
 
     def close(self) -> None:
-        """End the thread; what is waiting for an answer gets none."""
+        """End the thread; who waits for an answer gets none (ENGINE_CLOSED)."""
+        with self._lock:
+            self._closed = True
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def _ask(self, text: str) -> EmotionWeights:

@@ -178,7 +178,9 @@ def test_emotions(oncue: Program, clip: Path, new_id: str) -> None:
     assert f"{new_id}\t5.3 s\t\n" in oncue("emotions", "list").stdout
     assert json.loads(oncue("emotions", "show", new_id, "--json").stdout)["weights"] is None
     assert oncue("emotions", "delete", new_id).returncode == 0
-    refused = oncue("emotions", "create", new_id, "--vector", "happy=0.8")
+    assert oncue("emotions", "create", new_id, "--vector", "happy=0.8,sad=0.1").returncode == 0
+    assert f"{new_id}\thappy=0.8,sad=0.1\t\n" in oncue("emotions", "list").stdout
+    refused = oncue("emotions", "create", f"{new_id}-b", "--vector", "melancholic=0.8")
     assert refused.returncode == 1
     assert "EMOTION" in refused.stderr.splitlines()[0]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from oncue_engine.engine import Engine
-from oncue_engine.errors import Unsupported
+from oncue_engine.errors import GenerationFailed, InvalidRequest, Unsupported
 from oncue_engine.requests import (
     EMOTION_NAMES,
     EmotionWeights,
@@ -93,3 +93,30 @@ def test_words_need_a_model_that_takes_them(speaker: Speaker) -> None:
         with pytest.raises(Unsupported) as caught:
             refused()
         assert (caught.value.reason, caught.value.field) == ("EMOTION_WORDS_UNSUPPORTED", "emotion.words")
+
+
+def test_words_are_spoken_as_the_weights_that_they_come_down_to(
+    tiny_words_model_dir: Path, tmp_path: Path, low_voice: Reference, speaker: Speaker
+) -> None:
+    engine = Engine.load(tiny_words_model_dir, tmp_path, threads=1)
+    try:
+        assert engine.info.emotion_from_words
+        worded = type(speaker)(engine, low_voice)
+        length = {"length": TargetTokens(30), "length_policy": LengthPolicy.FORCE, "seed": 1}
+        found = engine.weigh_words(EmotionWords("tired, but proud"))
+        assert sum(found.weights) == pytest.approx(1.0)
+        said = worded.say(SHORT, emotion=EmotionWords("tired, but proud"), emotion_strength=0.8, **length)
+        started = said.events[0]
+        assert isinstance(started, Started) and started.emotion_weights == found
+        assert engine.plan(worded.request(SHORT, emotion=EmotionWords("tired, but proud"))).emotion_weights == found
+        weighed = worded.say(SHORT, emotion=found, emotion_strength=0.8, **length)
+        assert np.array_equal(said.samples, weighed.samples)
+        other = worded.say(SHORT, emotion=EmotionWords("sad"), emotion_strength=0.8, **length)
+        assert np.abs(said.samples - other.samples).max() > 1e-3
+        with pytest.raises(InvalidRequest) as caught:
+            worded.begin(SHORT, emotion=EmotionWords("  "))
+        assert caught.value.reason == "EMOTION_WORDS_INVALID"
+    finally:
+        engine.close()
+    with pytest.raises(GenerationFailed):
+        engine.weigh_words(EmotionWords("tired, but proud"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,9 +15,10 @@ from ..frontend.text import TextFrontend
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec
-from ..model.emotion_bank import EmotionBank
+from ..model.emotion_bank import EMOTION_NAMES, EmotionBank
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
+from ..words.student import WordsToEmotion
 from .config import ModelConfig, read_config
 from .layout import (
     EMOTION_WORDS_FOLDER,
@@ -31,9 +31,6 @@ from .layout import (
 )
 from .pace import Pace, read_pace
 from .semantic_encoder import SemanticEncoder, load_semantic_encoder
-
-if TYPE_CHECKING:
-    from ..words.student import WordsToEmotion
 
 __all__ = ["LoadedModel", "load_model"]
 
@@ -126,14 +123,17 @@ def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:
 
 
 def _emotion_words(folder: Path, bank: EmotionBank | None) -> WordsToEmotion | None:
-    """The student in `folder`. CheckpointError where it does not read, or where there is no bank for its weights."""
+    """The student in `folder`. CheckpointError where it does not read, or where the bank lacks what it gives."""
     if not folder.is_dir():
         return None
     if bank is None:
         raise CheckpointError(f"{folder.name} is there, but no emotion bank for its weights")
-    from ..words.student import WordsToEmotion  # only models that have it pay for the import
-
     try:
-        return WordsToEmotion.load(folder)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{folder.name} cannot be read: {error}") from error
+        words = WordsToEmotion.load(folder)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder.name}: {error}", reason=error.reason) from error
+    has = [name for name, count in zip(EMOTION_NAMES, bank.counts, strict=True) if count]
+    lacking = sorted(set(words.emotions) - set(has))
+    if lacking:
+        raise CheckpointError(f"{folder.name} gives {', '.join(lacking)}, but the emotion bank has {', '.join(has)}")
+    return words

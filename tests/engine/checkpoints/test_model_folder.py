@@ -302,3 +302,23 @@ def test_a_public_bank_is_two_bare_tensors(folder: Path, nano: LoadedModel) -> N
     (folder / "feat2.pt").write_bytes(b"no tensor at all")
     with pytest.raises(CheckpointError, match=r"feat2\.pt cannot be read"):
         load_model(folder)
+
+
+def test_words_need_a_bank_that_has_what_they_give(tiny_words_model_dir: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_words_model_dir, tmp_path / "model"))
+    loaded = load_model(folder)
+    assert loaded.emotion_words is not None and "melancholic" not in loaded.emotion_words.emotions
+    before = loaded.fingerprint
+    path = folder / "emotion_words" / "words.json"
+    path.write_text(path.read_text() + "\n")
+    assert fingerprint(folder) != before
+    _edit_config(folder, lambda config: config.update(emo_num=[2, 2, 2, 2, 2, 2, 2, 0]))
+    with pytest.raises(CheckpointError, match="emotion_words gives calm, but the emotion bank has happy"):
+        load_model(folder)
+    (folder / "emotion_bank.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no emotion bank"):
+        load_model(folder)
+    path.unlink()
+    _edit_config(folder, lambda config: config.update(emo_num=[14, 0, 0, 0, 0, 0, 0, 0]))
+    with pytest.raises(CheckpointError, match="emotion_words"):
+        load_model(folder)

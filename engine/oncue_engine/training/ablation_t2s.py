@@ -42,8 +42,8 @@ def _drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
 @torch.no_grad()
 def speak_freely(
     modules: nn.ModuleDict, latents: Tensor, emotion: Tensor, texts: Sequence[Sequence[int]], asked: Tensor, seed: int
-) -> list[int]:
-    """How many codes come for each text when `asked` [B] are asked for and the end is not forced.
+) -> list[list[int]]:
+    """The codes that come for each text when `asked` [B] are asked for and the end is not forced.
 
     latents [B,K,M], emotion [B,M]. `modules` as t2s_modules makes them: a length table of their own replaces the tied
     one. A sequence that goes on past twice the asked length, or past the model's own limit, counts as cut off there.
@@ -63,24 +63,25 @@ def speak_freely(
     cache = model.allocate_cache(len(rows), capacity)
     generator = torch.Generator().manual_seed(seed)
     states = torch.stack([prefill(model.gpt, row, cache, slot)[-1] for slot, row in enumerate(rows)])
-    counts = [0] * len(rows)
+    codes: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
     while live:
         logits = model.logits(states).float()
         logits[:, config.start_mel_token] = -torch.inf
         ids = _drawn(logits, generator).tolist()
-        going = [
-            k for k, code in enumerate(ids) if code != config.stop_mel_token and counts[live[k]] + 1 < limits[live[k]]
-        ]
+        going = []
         for k, code in enumerate(ids):
-            counts[live[k]] += code != config.stop_mel_token
-        codes = torch.tensor([ids[k] for k in going])
+            if code != config.stop_mel_token:
+                codes[live[k]].append(code)
+                if len(codes[live[k]]) < limits[live[k]]:
+                    going.append(k)
         live = [live[k] for k in going]
         if live:
-            spoken = torch.tensor([counts[b] for b in live])
-            lengths = torch.tensor([len(rows[b]) + counts[b] - 1 for b in live])
-            states = decode(model.gpt, model.step_rows(codes, spoken), cache, torch.tensor(live), lengths)
-    return counts
+            spoken = torch.tensor([len(codes[b]) for b in live])
+            lengths = torch.tensor([len(rows[b]) + len(codes[b]) - 1 for b in live])
+            last = model.step_rows(torch.tensor([codes[b][-1] for b in live]), spoken)
+            states = decode(model.gpt, last, cache, torch.tensor(live), lengths)
+    return codes
 
 
 def probe_accuracy(vectors: Tensor, labels: Tensor, classes: int, seed: int) -> float:
@@ -140,7 +141,7 @@ class T2SBench:
         for factor in FACTORS:
             asked = torch.tensor([max(1, round(factor * len(item.codes))) for item in items])
             made = speak_freely(modules, latents, emotion, [item.text for item in items], asked, seed=1)
-            gaps = [abs(m - a) / a for m, a in zip(made, asked.tolist(), strict=True)]
+            gaps = [abs(len(m) - a) / a for m, a in zip(made, asked.tolist(), strict=True)]
             found[f"token_error@{factor:g}"] = sum(gaps) / len(gaps)
         return {**found, "token_error": sum(found.values()) / len(found)}
 

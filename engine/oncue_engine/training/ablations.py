@@ -36,7 +36,7 @@ from oncue_engine.training.sentences import everyday_sentences, harvest_sentence
 from oncue_engine.training.text_bert import TextBert, TextBertConfig, train_text_bert, word_rows
 from oncue_engine.training.tokens import TokenItem
 
-__all__ = ["EXPECTATIONS", "Expectation", "Row", "compare"]
+__all__ = ["EXPECTATIONS", "Ablations", "Expectation", "Row", "Runs", "compare", "merge_rows"]
 
 _HERE = Path(__file__).parent
 _EVERYDAY = 4000
@@ -102,7 +102,7 @@ def compare(model: str, found: Mapping[str, Sequence[Mapping[str, float]]], step
     return rows
 
 
-class _Runs:
+class Runs:
     """Runs of one model under a folder: each trained and measured once, from inputs that stay the same."""
 
     def __init__(self, folder: Path, inputs: str) -> None:
@@ -155,7 +155,7 @@ class Ablations:
             train, held_out, self.recipe.codec(), vocoder, self.recipe.config.s2mel, LoopConfig(**plan["loop"]),
             sentences, plan["prompt_codes"],
         )  # fmt: skip
-        runs = _Runs(self.folder / "s2mel", self._inputs(plan, ("codec", "t2s", "style", "vocoder")))
+        runs = Runs(self.folder / "s2mel", self._inputs(plan, ("codec", "t2s", "style", "vocoder")))
         found: dict[str, list[dict[str, float]]] = {}
         for name, setting in settings.items():
             found[name] = [
@@ -174,7 +174,7 @@ class Ablations:
             split.train, split.held_out, self.recipe.config.t2s, LoopConfig(**plan["loop"]), plan["budget"],
             len(self.recipe.speakers), plan["sentences"], plan["probe_clips"],
         )  # fmt: skip
-        runs = _Runs(self.folder / "t2s", self._inputs(plan, ("codec",)))
+        runs = Runs(self.folder / "t2s", self._inputs(plan, ("codec",)))
         found: dict[str, list[dict[str, float]]] = {}
         for name in variants:
             found[name] = [
@@ -206,8 +206,8 @@ class Ablations:
         target = self.folder / "record"
         target.mkdir(parents=True, exist_ok=True)
         path = target / "ablations.jsonl"
-        kept = {_key(row): row for row in _read(path)} | {_key(row): row for row in map(asdict, rows)}
-        path.write_text("".join(json.dumps(row) + "\n" for row in kept.values()), encoding="utf-8")
+        merged = merge_rows(list(_read(path)), rows)
+        path.write_text("".join(json.dumps(row) + "\n" for row in merged), encoding="utf-8")
         for log in sorted(self.folder.glob("*/*/log.csv")):
             shutil.copyfile(log, target / f"ablation-{log.parent.parent.name}-{log.parent.name}.csv")
         return target
@@ -219,8 +219,12 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["model"], row["variant"], row["figure"]
+def merge_rows(earlier: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+    """Rows as they are written; those of earlier calls stay unless they are measured anew."""
+    merged: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    for row in (*earlier, *map(asdict, rows)):
+        merged[row["model"], row["variant"], row["figure"]] = row
+    return list(merged.values())
 
 
 def _split(tokens: Sequence[TokenItem], mels: Sequence[MelItem]) -> tuple[list[MelItem], list[MelItem]]:

@@ -15,11 +15,13 @@ __all__ = ["draw_curves"]
 
 
 def draw_curves(log: Path, target: Path) -> None:
-    """One panel for each logged name, over steps; validation values as dots."""
+    """One panel for each logged name, over steps; validation values as dots. Nothing for a log without values."""
     series: dict[str, list[tuple[int, float]]] = defaultdict(list)
     with log.open(newline="") as file:
         for row in csv.DictReader(file):
             series[row["name"]].append((int(row["step"]), float(row["value"])))
+    if not series:
+        return
     columns = 3
     rows = -(-len(series) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False)

@@ -118,7 +118,8 @@ class ThreeWays:
 
     def _streamed(self, rows: Tensor, chunks: list[Chunk], seed: int) -> tuple[Samples, tuple[int, ...]]:
         context = round(self._policy.context_s * self._frame_rate_hz)
-        mel = self._segment_mel(seed, context, round(self._policy.regulator_window_s * self._frame_rate_hz))
+        window = round(self._policy.regulator_window_s * self._frame_rate_hz)
+        mel = self._segment_mel(seed, context, window, round(self._policy.again_s * self._frame_rate_hz))
         wave, hop = self._segment_wave(), self._model.config.mel.hop_length
         parts: list[Samples] = []
         joins: set[int] = set()
@@ -132,7 +133,7 @@ class ThreeWays:
 
     def _whole(self, rows: Tensor, seed: int) -> Samples:
         frames = self._map.total_frames(len(rows))
-        mel = self._segment_mel(seed, 0, frames)
+        mel = self._segment_mel(seed, 0, frames, 0)
         mel.extend(rows)
         self._flow_call(mel, Chunk(0, len(rows), len(rows), last=True))
         return np.concatenate(self._vocoder_call(self._segment_wave(), mel.mel, last=True))
@@ -187,8 +188,8 @@ class ThreeWays:
         job = wave.job(mel, last)
         return [] if job is None else render_wave(self._model.vocoder, [job])
 
-    def _segment_mel(self, seed: int, context_frames: int, window_frames: int) -> SegmentMel:
-        return SegmentMel(self._map, self._prompt, seed, 0, context_frames, window_frames)
+    def _segment_mel(self, seed: int, context_frames: int, window_frames: int, again_frames: int) -> SegmentMel:
+        return SegmentMel(self._map, self._prompt, seed, 0, context_frames, window_frames, again_frames)
 
     def _segment_wave(self) -> SegmentWave:
         return SegmentWave(self._model.config.mel.hop_length, self._left, self._right)

@@ -114,6 +114,7 @@ class Utterance:
         self._right_frames = vocoder_reach if lookahead is None else lookahead
         self._context_frames = round(policy.context_s * frame_rate_hz)
         self._window_frames = round(policy.regulator_window_s * frame_rate_hz)
+        self._again_frames = round(policy.again_s * frame_rate_hz)
         self._planner = ChunkPlanner(policy, speech.token_rate_hz, self._right_frames / frame_rate_hz)
         self._prefetch_tokens = round(_PREFETCH_S * speech.token_rate_hz)
         self._segments: list[_Segment] = []
@@ -196,7 +197,9 @@ class Utterance:
         length = self.script.lengths[number]
         prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         seed = self.script.request.seed
-        mel = SegmentMel(length.frame_map, prompt, seed, number, self._context_frames, self._window_frames)
+        mel = SegmentMel(
+            length.frame_map, prompt, seed, number, self._context_frames, self._window_frames, self._again_frames
+        )
         wave = SegmentWave(self._config.mel.hop_length, self._left_frames, self._right_frames)
         self._segments.append(_Segment(length, sequence, mel, wave))
 

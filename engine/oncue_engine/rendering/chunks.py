@@ -25,6 +25,8 @@ class ChunkPolicy:
     """Tokens after the chunk that the flow sees and does not emit."""
     context_s: float = 1.0
     """Mel frames before the chunk that the flow sees as a fixed part of the prompt."""
+    again_s: float = 0.08
+    """Mel frames before the chunk that the flow renders once more, so that none of the chunk's own is its first."""
     regulator_window_s: float = 5.0
     """Frames that the length regulator's global norm runs over, at most."""
 

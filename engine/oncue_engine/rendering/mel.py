@@ -2,11 +2,13 @@
 
 Each flow call sees
 
-    [ voice prompt | last emitted frames of the segment | new frames | look-ahead frames ]
-      fixed          fixed                                kept         thrown away
+    [ voice prompt | last emitted frames of the segment | a few of them again | new frames | look-ahead frames ]
+      fixed          fixed                                thrown away           kept         thrown away
 
 so the new frames continue what the listener already has, and know what comes next (design.md 4.2). Noise belongs to a
 frame of a segment (`noise.py`): the look-ahead frames start from the same noise again when their own chunk comes.
+The frames right after a fixed part are the model's least sure ones: rendered as the first new ones they stood out by
+2 dB at every join. So a few emitted frames are rendered once more, from their own noise, to take that place.
 
 The length regulator normalises over the whole time axis of a call (spec 6.2), so a chunk on its own would get other
 statistics than its neighbours, and its first and last frames would miss their neighbours in the convolutions. Here it
@@ -46,7 +48,7 @@ class VoicePrompt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlowJob:
-    """One flow call: F frames, of which the first P are fixed, and the next `keep` are wanted."""
+    """One flow call: F frames; the first P are fixed, the next `skip` are thrown away, the next `keep` are wanted."""
 
     noise: Tensor
     """[80,F]"""
@@ -57,6 +59,7 @@ class FlowJob:
     style: Tensor
     """[S]"""
     keep: int
+    skip: int = 0
 
 
 def render_mel(s2mel: S2Mel, jobs: Sequence[FlowJob], schedule: FlowSchedule, guidance: float) -> list[Tensor]:
@@ -73,8 +76,8 @@ def render_mel(s2mel: S2Mel, jobs: Sequence[FlowJob], schedule: FlowSchedule, gu
             guidance,
             schedule=schedule,
         )[0]
-        fixed = job.prompt_mel.shape[1]
-        mels.append(mel[:, fixed : fixed + job.keep])
+        first = job.prompt_mel.shape[1] + job.skip
+        mels.append(mel[:, first : first + job.keep])
     return mels
 
 
@@ -88,6 +91,8 @@ class SegmentMel:
     segment: int
     context_frames: int
     window_frames: int
+    again_frames: int = 0
+    """Emitted frames that a flow call renders once more and throws away."""
     rows: list[Tensor] = field(default_factory=list)
     """Semantic rows [n,D] of the tokens so far."""
     mel: Tensor = field(init=False)
@@ -113,18 +118,20 @@ class SegmentMel:
             end, seen = self.frame_map.first_frame(chunk.end), self.frame_map.first_frame(chunk.seen)
         if end <= emitted:
             return None
-        context = min(self.context_frames, emitted)
-        mu = self._mu(emitted - context, seen, s2mel)
+        first = emitted - min(self.again_frames, emitted)
+        context = min(self.context_frames, first)
+        mu = self._mu(first - context, seen, s2mel)
         bins = self.mel.shape[0]
         fixed = self.prompt.mel.shape[1] + context
-        noise = torch.zeros(bins, fixed + seen - emitted)
-        noise[:, fixed:] = frame_noise(self.seed, self.segment, emitted, seen - emitted, bins)
+        noise = torch.zeros(bins, fixed + seen - first)
+        noise[:, fixed:] = frame_noise(self.seed, self.segment, first, seen - first, bins)
         return FlowJob(
             noise=noise,
-            prompt_mel=torch.cat((self.prompt.mel, self.mel[:, emitted - context :]), dim=1),
+            prompt_mel=torch.cat((self.prompt.mel, self.mel[:, first - context : first]), dim=1),
             mu=torch.cat((self.prompt.condition, mu)),
             style=self.prompt.style,
             keep=end - emitted,
+            skip=emitted - first,
         )
 
     def accept(self, mel: Tensor) -> None:

@@ -135,6 +135,34 @@ def test_the_regulator_runs_over_context_and_new_frames_at_once(nano: LoadedMode
     torch.testing.assert_close(job.mu[40:], whole[13:], rtol=0, atol=1e-5)  # 10 frames of context before frame 23
 
 
+def test_some_emitted_frames_are_rendered_again_from_their_own_noise_and_thrown_away(nano: LoadedModel) -> None:
+    """The call is that of a chunk that began earlier: the same noise, the same condition; only what is kept differs."""
+    rows, emitted = _rows(nano, 28), torch.randn(80, 23, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        jobs = []
+        for known, again in ((23, 5), (18, 0)):
+            mel = SegmentMel(_FREE, _prompt(nano), 3, 0, 60, 300, again)
+            mel.extend(rows)
+            mel.accept(emitted[:, :known])
+            jobs.append(mel.job(Chunk(9, 24, 28, False), nano.s2mel))
+        late, early = jobs
+        assert late is not None and early is not None
+        assert (late.skip, late.keep, early.skip, early.keep) == (5, 37, 0, 42)
+        assert torch.equal(late.noise, early.noise) and torch.equal(late.prompt_mel, early.prompt_mel)
+        schedule = FlowSchedule.uniform(nano.s2mel.estimator, 4)
+        ends = [render_mel(nano.s2mel, [job], schedule, 0.7)[0] for job in (late, early)]
+    torch.testing.assert_close(ends[0], ends[1][:, 5:], rtol=0, atol=1e-5)
+
+
+def test_no_more_is_rendered_again_than_there_is(nano: LoadedModel) -> None:
+    mel = SegmentMel(_FREE, _prompt(nano), 3, 0, 60, 300, 50)
+    mel.extend(_rows(nano, 28))
+    mel.accept(torch.zeros(80, 23))
+    with torch.inference_mode():
+        job = mel.job(Chunk(9, 24, 28, False), nano.s2mel)
+    assert job is not None and job.skip == 23 and job.prompt_mel.shape[1] == 40
+
+
 def test_joins_are_no_rougher_than_elsewhere(nano: LoadedModel) -> None:
     mel = _render(nano, _CUTS)
     steps = (mel[:, 1:] - mel[:, :-1]).abs().mean(0)

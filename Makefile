@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format train ablations flite corpus-texts
+.PHONY: help setup demo test check format train ablations eval flite corpus-texts
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ train: $(STAMP) flite corpus-texts ## the embedded model from nothing, resumable
 
 ablations: $(STAMP) corpus-texts ## what each part of the model is worth, after `make train`
 	$(BIN)/python -m oncue_engine.training.ablations
+
+eval: $(STAMP) flite ## the evaluation tables in out/eval.md, and ten clips with pictures in out/
+	$(BIN)/oncue eval all --markdown out/eval.md --clips out
 
 format: $(STAMP) ## mend what ruff and buf can mend
 	$(BIN)/ruff format .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,3 +122,23 @@ def test_words_are_spoken_as_the_weights_that_they_come_down_to(
         engine.close()
     with pytest.raises(GenerationFailed):
         engine.weigh_words(EmotionWords("tired, but proud"))
+
+
+def test_audio_goes_on_while_words_are_weighed(
+    tiny_words_model_dir: Path, tmp_path: Path, low_voice: Reference, speaker: Speaker
+) -> None:
+    """A caller who waits for the student's answer holds up neither the engine nor who gives weights."""
+    engine = Engine.load(tiny_words_model_dir, tmp_path, threads=1)
+    release = threading.Event()
+    try:
+        assert engine._words is not None
+        engine._words._worker.submit(release.wait)
+        with ThreadPoolExecutor(1) as caller:
+            waiting = caller.submit(engine.weigh_words, EmotionWords("tired, but proud"))
+            said = type(speaker)(engine, low_voice).say(SHORT, emotion=weights(sad=0.8))
+            assert len(said.samples) > 0 and not waiting.done()
+            release.set()
+            assert sum(waiting.result(60).weights) == pytest.approx(1.0)
+    finally:
+        release.set()
+        engine.close()

@@ -195,6 +195,22 @@ def test_bad_labels_are_named(
     assert not (tmp_path / "out").exists()
 
 
+def test_words_that_a_smaller_bank_cannot_follow_stay_behind(
+    tiny_words_model_dir: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = Path(shutil.copytree(tiny_words_model_dir, tmp_path / "base"))
+    out = tmp_path / "out"
+    assert bank_command.main([str(clips), "--model", str(base), "--out", str(out)]) == 0
+    assert "left out: emotion_words" in capsys.readouterr().err
+    assert load_model(out).emotion_words is None
+    # In place nothing is taken away, so nothing is done.
+    assert bank_command.main([str(clips), "--model", str(base), "--out", str(base)]) == 1
+    assert "error: emotion_words: it gives weights to happy" in capsys.readouterr().err
+    kept = load_model(base)
+    assert kept.emotion_words is not None and kept.emotion_bank is not None
+    assert kept.emotion_bank.counts == (2, 2, 2, 2, 2, 0, 2, 2)
+
+
 def test_nothing_is_written_over(folder: Path, clips: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         bank_command.main([str(clips), "--model", str(folder), "--out", str(tmp_path)])

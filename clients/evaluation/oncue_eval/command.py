@@ -156,7 +156,9 @@ def _servers(model: str | None, data_dir: Path) -> Fresh:
     @asynccontextmanager
     async def start() -> AsyncIterator[Client]:
         options = ["--data", str(data_dir), *(["--model", model] if model is not None else [])]
-        async with LocalServer(options) as address, connect(address) as client:
+        # The recogniser and the judges need the cores as well: threads that wait must not spin.
+        environment = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+        async with LocalServer(options, environment) as address, connect(address) as client:
             yield client
 
     return start

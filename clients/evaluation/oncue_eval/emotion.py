@@ -35,6 +35,7 @@ __all__ = ["FITNESS", "acted_manners", "evaluate_emotions"]
 FITNESS = 0.9
 """A judge that knows fewer of the teacher's clips is not used."""
 _ACCURACY = 0.75
+_CALM = "calm"
 _WORSE_BY = 0.05
 _TRIALS = 10
 """Of each emotion and source."""
@@ -51,7 +52,7 @@ class _Trial:
 
 
 async def evaluate_emotions(subject: Subject) -> AsyncIterator[Figure]:
-    """The judge's accuracy on teacher clips, then accuracy, changes of manner, and words for each source.
+    """The judge's accuracy on teacher clips, then accuracy, likeness to the teacher, and words for each source.
 
     Raises SpeechError.
     """
@@ -99,7 +100,7 @@ async def evaluate_emotions(subject: Subject) -> AsyncIterator[Figure]:
                 trials=len(trials),
                 **{f"{emotion}_right": share for emotion, share in _recalls(trials, found).items()},
             )
-        for figure in _changes(subject, source, trials, shown, acted):
+        for figure in _likeness(subject, judge, source, trials, shown, acted):
             yield figure
         yield await _word_errors(subject, source, trials, lines)
     lowest = min(accuracies) if len(accuracies) == len(_SOURCES) else None
@@ -186,34 +187,32 @@ def _confusions(trials: Sequence[_Trial], found: Sequence[str]) -> Mapping[str, 
     return {emotion: ", ".join(f"{one} {n}" for one, n in own.most_common()) for emotion, own in counts.items()}
 
 
-def _changes(
+def _likeness(
     subject: Subject,
+    judge: EmotionJudge,
     source: str,
     trials: Sequence[_Trial],
     shown: Sequence[Manner],
     acted: Sequence[tuple[RecordedClip, Manner]],
 ) -> list[Figure]:
-    """`emotion_change`: measured manner against neutral, mean over the trials, the teacher's beside it."""
+    """`emotion_similarity`: how much the mean change of manner is the teacher's, as the cosine of the two.
+
+    Every axis in units of its spread over the teacher's clips; beside it what was measured, and the teacher's. Calm is
+    left out: it has no direction.
+    """
     figures = []
-    for emotion in dict.fromkeys(trial.emotion for trial in trials):
+    for emotion in dict.fromkeys(trial.emotion for trial in trials if trial.emotion != _CALM):
         ours = np.mean([m for m, t in zip(shown, trials, strict=True) if t.emotion == emotion], axis=0)
         teachers = np.mean([manner for clip, manner in acted if clip.emotion == emotion], axis=0)
-        for axis, name in enumerate(AXES):
-            figures.append(
-                subject.figure(
-                    "emotion_change",
-                    float(ours[axis]),
-                    source=source,
-                    emotion=emotion,
-                    axis=name,
-                    teacher=float(teachers[axis]),
-                )
-            )
+        left, right = ours / judge.spread, teachers / judge.spread
+        cosine = float(left @ right / max(float(np.linalg.norm(left) * np.linalg.norm(right)), 1e-9))
+        measured = {axis: f"{a:+.2f} of {b:+.2f}" for axis, a, b in zip(AXES, ours, teachers, strict=True)}
+        figures.append(subject.figure("emotion_similarity", cosine, "2", source=source, emotion=emotion, **measured))
     return figures
 
 
 async def _word_errors(subject: Subject, source: str, trials: Sequence[_Trial], lines: Sequence[Line]) -> Figure:
-    acted = [(trial, line) for trial, line in zip(trials, lines, strict=True) if trial.emotion != "calm"]
+    acted = [(trial, line) for trial, line in zip(trials, lines, strict=True) if trial.emotion != _CALM]
     # The same sentences by the same voices, each as often as it is acted.
     plain = await errors_of(subject, [neutral_line(subject, trial.number) for trial, _ in acted], "neutral words")
     errors = await errors_of(subject, [line for _, line in acted], f"words by {source}")

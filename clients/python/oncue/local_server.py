@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 __all__ = ["LocalServer", "ServerStartError"]
@@ -21,12 +22,14 @@ class ServerStartError(Exception):
 class LocalServer:
     """`async with LocalServer() as address` runs `oncue serve` and ends it on leaving.
 
-    `options` are further options of `oncue serve`, such as ("--model", "nano"). Needs the `server` extra installed.
+    `options` are further options of `oncue serve`, such as ("--model", "nano"); `environment` is added to ours. Needs
+    the `server` extra installed.
     Raises ServerStartError on entering.
     """
 
-    def __init__(self, options: Sequence[str] = ()) -> None:
+    def __init__(self, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         self._options = tuple(options)
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> str:
@@ -38,6 +41,7 @@ class LocalServer:
             ],
             # Never written to: it closes when this process goes, however it goes, and the server with it.
             stdin=subprocess.PIPE,
+            env=self._environment,
             # Holds one line, so that nobody needs to keep it empty.
             stdout=subprocess.PIPE,
             # A Ctrl-C in the terminal must reach only us: we then end the server in order.

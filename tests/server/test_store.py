@@ -47,11 +47,22 @@ def test_what_is_kept_reads_back_after_a_restart(store: Store, tmp_path: Path) -
     weights = record("gloomy", clip=None, weights=(0.0, 0.5, 0, 0, 0, 0, 0, 1.2))
     keep(store, record("ann"))
     keep(store, weights)
+    words = record("weary", clip=None, words="tired, but proud")
+    keep(store, words)
     again = Store(tmp_path / "voices", "voice")
     assert again.get("ann") == record("ann")
     assert again.get("gloomy") == weights
+    assert again.get("weary") == words
     assert again.reference_path("ann").read_bytes() == b"abc"
     assert again.get("ann").etag == record("ann").etag
+
+
+def test_a_record_from_before_there_were_words(store: Store, tmp_path: Path) -> None:
+    keep(store, record("ann"))
+    path = tmp_path / "voices" / "ann" / "record.json"
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key != "words"}
+    path.write_text(json.dumps(old))
+    assert store.get("ann") == record("ann")
 
 
 def test_unknown_id(store: Store) -> None:

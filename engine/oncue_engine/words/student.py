@@ -113,7 +113,7 @@ class WordsToEmotion:
             model.load_state_dict(state, strict=True)
         except RuntimeError as error:
             raise CheckpointError(f"{WEIGHTS_FILE}: {error}", reason="CHECKPOINT_KEYS") from error
-        return cls(model.eval().requires_grad_(False), tokenizer, reading)
+        return cls(model.eval().requires_grad_(False), tokenizer, reading)  # type: ignore[no-untyped-call]
 
     @property
     def emotions(self) -> tuple[str, ...]:

@@ -26,6 +26,9 @@ from typing import Any
 import torch
 import yaml
 
+from oncue_engine.checkpoints.config import read_config
+from oncue_engine.checkpoints.layout import WEIGHT_FILES, fill
+from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.training.ablation_s2mel import S2MEL_VARIANTS, S2MelBench, choose_sentences
 from oncue_engine.training.ablation_t2s import T2S_VARIANTS, T2SBench
 from oncue_engine.training.intelligibility import Listener
@@ -36,7 +39,7 @@ from oncue_engine.training.sentences import everyday_sentences, harvest_sentence
 from oncue_engine.training.text_bert import TextBert, TextBertConfig, train_text_bert, word_rows
 from oncue_engine.training.tokens import TokenItem
 
-__all__ = ["EXPECTATIONS", "Ablations", "Expectation", "Row", "Runs", "compare", "merge_rows"]
+__all__ = ["EXPECTATIONS", "Ablations", "Expectation", "Row", "Runs", "compare", "merge_rows", "packaged_vocoder"]
 
 _HERE = Path(__file__).parent
 _EVERYDAY = 4000
@@ -103,11 +106,14 @@ def compare(model: str, found: Mapping[str, Sequence[Mapping[str, float]]], step
 
 
 class Runs:
-    """Runs of one model under a folder: each trained and measured once, from inputs that stay the same."""
+    """Runs of one model under a folder: each trained once, from inputs that stay the same, and measured once with
+    the same instruments.
+    """
 
-    def __init__(self, folder: Path, inputs: str) -> None:
+    def __init__(self, folder: Path, inputs: str, instruments: str = "") -> None:
         self.folder = folder
         self.inputs = inputs
+        self.instruments = instruments
 
     def measure(self, name: str, run: Callable[[Path], dict[str, float]]) -> dict[str, float]:
         """Figures of a run. ValueError if its folder was begun with other inputs."""
@@ -117,21 +123,24 @@ class Runs:
         if mark.exists() and mark.read_text() != self.inputs:
             raise ValueError(f"{folder} was begun with another schedule or other weights: remove it to begin anew")
         mark.write_text(self.inputs)
-        if not result.exists():
-            figures = run(folder)
+        known: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
+        if known.get("instruments") != self.instruments:
+            known = {"instruments": self.instruments, "figures": run(folder)}
             partial = result.with_suffix(".partial")
-            partial.write_text(json.dumps(figures))
+            partial.write_text(json.dumps(known))
             partial.replace(result)
-        found: dict[str, float] = json.loads(result.read_text())
+        found: dict[str, float] = known["figures"]
         return found
 
 
 class Ablations:
     """All comparisons of one training folder."""
 
-    def __init__(self, recipe: Recipe, plan: Mapping[str, Any]) -> None:
+    def __init__(self, recipe: Recipe, plan: Mapping[str, Any], vocoder: Path | None = None) -> None:
+        """`vocoder`: a model folder whose vocoder speaks; None: that of the training folder."""
         self.recipe = recipe
         self.plan = plan
+        self.vocoder = vocoder
         self.seeds: list[int] = plan["seeds"]
         self.folder = recipe.home / "ablations"
 
@@ -146,7 +155,8 @@ class Ablations:
             mels = [replace(mel, words=rows) for mel, rows in zip(mels, word_rows(bert, tokens), strict=True)]
             settings["bert"] = replace(settings["bert"], text_width=bert.width)
         train, held_out = _split(tokens, mels)
-        vocoder, listener = self.recipe.vocoder(), Listener()
+        vocoder = packaged_vocoder(self.vocoder) if self.vocoder else self.recipe.vocoder()
+        listener = Listener()
         names = [item.sentence for item in tokens if is_held_out(item.sentence)]
         sentences, best = choose_sentences(
             list(zip(held_out, names, strict=True)), train, vocoder, listener, plan["sentences"], plan["prompt_codes"]
@@ -155,7 +165,13 @@ class Ablations:
             train, held_out, self.recipe.codec(), vocoder, self.recipe.config.s2mel, LoopConfig(**plan["loop"]),
             sentences, plan["prompt_codes"],
         )  # fmt: skip
-        runs = Runs(self.folder / "s2mel", self._inputs(plan, ("codec", "t2s", "style", "vocoder")))
+        weights = (
+            self.vocoder / WEIGHT_FILES["vocoder"]
+            if self.vocoder
+            else self.recipe.home / "nano" / "vocoder" / "state.pt"
+        )
+        inputs = self._inputs(plan, ("codec", "t2s", "style"))
+        runs = Runs(self.folder / "s2mel", inputs, hashlib.sha256(weights.read_bytes()).hexdigest())
         found: dict[str, list[dict[str, float]]] = {}
         for name, setting in settings.items():
             found[name] = [
@@ -195,7 +211,7 @@ class Ablations:
         return train_text_bert(seen, held_out, self.folder / "text_bert", LoopConfig(**plan["loop"]), TextBertConfig())
 
     def _inputs(self, plan: Mapping[str, Any], stages: Sequence[str]) -> str:
-        """The schedule, and a hash of the weights that the runs read."""
+        """The schedule, and a hash of the weights that the runs are trained with."""
         weights = hashlib.sha256()
         for stage in stages:
             weights.update((self.recipe.home / "nano" / stage / "state.pt").read_bytes())
@@ -211,6 +227,13 @@ class Ablations:
         for log in sorted(self.folder.glob("*/*/log.csv")):
             shutil.copyfile(log, target / f"ablation-{log.parent.parent.name}-{log.parent.name}.csv")
         return target
+
+
+def packaged_vocoder(folder: Path) -> BigVGAN:
+    """The vocoder of a model folder, such as the embedded one. Raises CheckpointError for a damaged folder."""
+    vocoder = BigVGAN(read_config(folder).vocoder)
+    fill(vocoder, folder / WEIGHT_FILES["vocoder"])
+    return vocoder.eval().requires_grad_(False)
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
@@ -252,6 +275,7 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=_HERE / "recipe.yaml")
     parser.add_argument("--plan", type=Path, default=_HERE / "ablations.yaml")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--vocoder", type=Path, metavar="MODEL", help="a model folder whose vocoder speaks")
     parser.add_argument("--copy", type=Path, metavar="FOLDER", help="also copy figures and logs there")
     options = parser.parse_args()
     known = {"s2mel": list(S2MEL_VARIANTS), "t2s": list(T2S_VARIANTS)}
@@ -259,7 +283,7 @@ def main() -> None:
         parser.error(f"no comparison is called {', '.join(unknown)}; there are {', '.join(known)}")
     torch.set_num_threads(options.threads)
     recipe = Recipe(options.home, options.threads, options.model_config, options.recipe)
-    ablations = Ablations(recipe, yaml.safe_load(options.plan.read_text(encoding="utf-8")))
+    ablations = Ablations(recipe, yaml.safe_load(options.plan.read_text(encoding="utf-8")), options.vocoder)
     for model in options.models or known:
         wanted = options.variants.split(",") if options.variants else known[model]
         rows = getattr(ablations, model)([name for name in known[model] if name in wanted])

@@ -17,7 +17,7 @@ from oncue_engine.model.t2s import T2S
 from oncue_engine.model.t2s_config import ConditionConfig, T2SConfig
 from oncue_engine.training.ablation_s2mel import S2MelBench, cepstral_distance_db, choose_sentences
 from oncue_engine.training.ablation_t2s import T2S_VARIANTS, T2SBench, probe_accuracy, speak_freely
-from oncue_engine.training.ablations import Row, Runs, compare, merge_rows
+from oncue_engine.training.ablations import Row, Runs, compare, merge_rows, packaged_vocoder
 from oncue_engine.training.intelligibility import Listener
 from oncue_engine.training.loop import LoopConfig
 from oncue_engine.training.s2mel import S2MelTraining
@@ -167,6 +167,12 @@ def test_s2mel_bench_renders_and_listens(tmp_path: Path) -> None:
         choose_sentences([(own[0], "good morning")], [], vocoder, Listener(), 2, 8)
 
 
+def test_the_vocoder_of_a_model_folder_speaks(tiny_model_dir: Path) -> None:
+    vocoder = packaged_vocoder(tiny_model_dir)
+    mels = vocoder.config.num_mels
+    assert vocoder(torch.zeros(1, mels, 6)).shape[-1] == 6 * int(np.prod(vocoder.config.upsample_rates))
+
+
 def test_the_listener_understands_the_teacher_and_not_noise() -> None:
     sentence = "The train leaves at seven o'clock."
     samples = read_aloud(sentence, VirtualSpeaker("x", "slt", 1.0, 1.0, 1.0), EMOTION_RULES[0]).samples
@@ -212,6 +218,8 @@ def test_a_measured_run_is_passed_over_and_other_inputs_are_refused(tmp_path: Pa
     assert Runs(tmp_path, "one").measure("base-1", run) == {"wer": 0.25}
     assert Runs(tmp_path, "one").measure("base-1", run) == {"wer": 0.25}
     assert calls == [tmp_path / "base-1"]
+    Runs(tmp_path, "one", "another vocoder").measure("base-1", run)
+    assert len(calls) == 2, "measured anew, in the same folder"
     with pytest.raises(ValueError, match="remove it to begin anew"):
         Runs(tmp_path, "two").measure("base-1", run)
 

@@ -84,7 +84,7 @@ class Channel:
         bins = np.arange(magnitude.shape[1])
         kernel = np.exp(-0.5 * np.square((bins[:, None] - bins) / self.blur_bins))
         blurred = magnitude @ (kernel / kernel.sum(axis=0))
-        tilt = 10.0 ** (rng.normal(scale=1.5) * np.linspace(-1.0, 1.0, magnitude.shape[1]) / 20.0)
+        tilt = 10.0 ** (rng.normal(scale=2.0) * np.linspace(-1.0, 1.0, magnitude.shape[1]) / 20.0)
         frames = np.fft.irfft(spectrum / (magnitude + 1e-9) * blurred * tilt, axis=1) * window
         made = np.zeros(len(padded))
         for number, frame in enumerate(frames):
@@ -92,7 +92,7 @@ class Channel:
         made = made[512:-512] / (np.sum(np.square(window)) / hop)
         level = np.sqrt(np.mean(np.square(made)))
         made += rng.normal(scale=level * 10.0 ** (self.noise_db / 20.0), size=len(made))
-        return (made * 10.0 ** (rng.normal(scale=2.0) / 20.0)).astype(np.float32)
+        return (made * 10.0 ** (rng.normal(scale=3.0) / 20.0)).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

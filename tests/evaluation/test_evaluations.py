@@ -91,6 +91,8 @@ async def test_emotions_in_all_three_ways(server_address: str) -> None:
     }
     lowest = by_source["lowest of the three"].value
     assert (lowest is None) == (len(measured) < 3)
+    likeness = _named(figures, "emotion_similarity")
+    assert len(likeness) == 6 * len(measured) and all(-1.0 <= float(f.value or 0.0) <= 1.0 for f in likeness)
     deltas = _named(figures, "wer_emotion_delta")
     assert {figure.conditions["source"] for figure in deltas} == measured
     (drop,) = _named(figures, "timbre_drop")

@@ -47,7 +47,8 @@ format: $(STAMP) ## mend what ruff and buf can mend
 flite:
 	@command -v flite >/dev/null || { $(ROOT) apt-get update -q && $(ROOT) apt-get install -y -q --no-install-recommends flite; }
 
-# What the teachers read in training.
+# What the teachers read in training, and what words mean.
 corpus-texts:
-	@test -x /usr/bin/bible -a -d /usr/share/games/fortunes || \
-	{ $(ROOT) apt-get update -q && $(ROOT) apt-get install -y -q --no-install-recommends bible-kjv bible-kjv-text fortunes; }
+	@test -x /usr/bin/bible -a -d /usr/share/games/fortunes -a -d /usr/share/wordnet || \
+	{ $(ROOT) apt-get update -q && \
+	$(ROOT) apt-get install -y -q --no-install-recommends bible-kjv bible-kjv-text fortunes wordnet-base; }

@@ -19,7 +19,7 @@ import yaml
 from torch import Tensor, nn
 
 from oncue_engine.checkpoints.config import ModelConfig, read_config
-from oncue_engine.checkpoints.layout import EMOTION_BANK_FILE
+from oncue_engine.checkpoints.layout import EMOTION_BANK_FILE, EMOTION_WORDS_FOLDER
 from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.model.campplus import CampPlus
 from oncue_engine.model.codec import SemanticCodec
@@ -51,6 +51,7 @@ from oncue_engine.training.style import build_style_items, style_of, train_style
 from oncue_engine.training.t2s import Stage, T2STraining, train_t2s
 from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
 from oncue_engine.training.vocoder import VocoderTraining, train_vocoder, vocoder_item
+from oncue_engine.training.words import STUDENT_FOLDER
 
 __all__ = ["STAGES", "UNTRAINED", "Recipe"]
 
@@ -285,6 +286,15 @@ class Recipe:
         embedded = [embed_clip(networks, waveform(clip), clip.emotion) for clip in chosen]
         save_bank(build_bank(embedded), self._folder("bank") / EMOTION_BANK_FILE)
 
+    def make_words(self) -> None:
+        """The student that turns words into emotions; needs nothing of the other stages."""
+        # Only here: peft and transformers take seconds to import.
+        from oncue_engine.training.words.stage import WordsSchedule, make_student
+
+        schedule = self.schedule["words"]
+        parts = {name: LoopConfig(**schedule[name]) for name in ("language", "tuning")}
+        make_student(self._folder("words"), WordsSchedule(**parts))
+
     def make_package(self) -> None:
         """Write the model folder to `<home>/nano/model`, with recipe, logs and curves of its training."""
         states = {
@@ -300,6 +310,8 @@ class Recipe:
         write_model(target, self.config_path, self.statistics(), states, pace)
         if (bank := self._folder("bank") / EMOTION_BANK_FILE).exists():
             install_bank(bank, target)
+        if (student := self._folder("words") / STUDENT_FOLDER).exists():
+            shutil.copytree(student, target / EMOTION_WORDS_FOLDER, dirs_exist_ok=True)
         write_voices(target / "voices", BUILT_IN_VOICES)
         record = target / "training"
         record.mkdir(exist_ok=True)
@@ -309,6 +321,6 @@ class Recipe:
             draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 
 
-STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "bank", "package")
+STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "bank", "words", "package")
 UNTRAINED = ("corpus", "bank", "package")
 """Of several processes the first one makes these, and the others wait."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from oncue_engine.training.loop import LoopConfig, train
-from oncue_engine.training.processes import join
+from oncue_engine.training.processes import agree, join
 
 
 def fit(folder: Path, steps: int, accumulate: int) -> nn.ModuleDict:
@@ -49,4 +49,9 @@ def fit(folder: Path, steps: int, accumulate: int) -> nn.ModuleDict:
 if __name__ == "__main__":
     where, until, parts = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     fitted = fit(where, until, parts)
-    torch.save(fitted.state_dict(), where / f"weights-{join('cpu').rank}.pt")
+    processes = join("cpu")
+    torch.save(fitted.state_dict(), where / f"weights-{processes.rank}.pt")
+    own = torch.full((2,), float(processes.rank + 5))
+    agree(own)
+    with processes.in_turn(), (where / "order.txt").open("a") as order:
+        order.write(f"{processes.rank} {own.tolist()}\n")

@@ -39,6 +39,8 @@ def test_two_processes_learn_what_one_does_with_twice_the_batches(tmp_path: Path
     for key, value in alone.items():
         assert torch.equal(first[key], second[key])
         torch.testing.assert_close(first[key], value, rtol=1e-5, atol=1e-6)
+    # the first one goes first, and what a process changes by itself is then the first one's everywhere
+    assert (tmp_path / "two" / "order.txt").read_text() == "0 [5.0, 5.0]\n1 [5.0, 5.0]\n"
     with (tmp_path / "two" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     # one log, of the first process

@@ -23,6 +23,7 @@ from oncue_engine.checkpoints.layout import EMOTION_BANK_FILE, EMOTION_WORDS_FOL
 from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.model.campplus import CampPlus
 from oncue_engine.model.codec import SemanticCodec
+from oncue_engine.model.s2mel import S2Mel
 from oncue_engine.model.t2s import T2S
 from oncue_engine.training.codec import Statistics, train_codec
 from oncue_engine.training.corpus import CorpusConfig, build_corpus, load_shard
@@ -40,6 +41,7 @@ from oncue_engine.training.encoder import SideHeads, build_encoder, semantic_sta
 from oncue_engine.training.features import FeatureItem, build_features, load_features
 from oncue_engine.training.latents import teacher_forced_latents
 from oncue_engine.training.loop import LoopConfig
+from oncue_engine.training.made_mels import load_made_mels, make_mels, save_made_mels
 from oncue_engine.training.package import BUILT_IN_VOICES, natural_pace, write_model, write_voices
 from oncue_engine.training.phone_alignment import EncoderScorer
 from oncue_engine.training.processes import join
@@ -145,8 +147,10 @@ class Recipe:
         return self._split(items)
 
     def _tokens(self, stage: str) -> list[TokenItem]:
+        return self._short_enough(load_tokens(self.home / "features", self._shards("tokens", stage)))
+
+    def _short_enough(self, items: list[TokenItem]) -> list[TokenItem]:
         sizes = self.config.t2s
-        items = load_tokens(self.home / "features", self._shards("tokens", stage))
         return [
             item
             for item in items
@@ -160,14 +164,16 @@ class Recipe:
     def mel_items(self) -> tuple[list[TokenItem], list[MelItem]]:
         """What S2M trains on, held-out sentences included; both lists in one order."""
         items = self._tokens("s2mel")
+        return items, self._mel_items(items)
+
+    def _mel_items(self, items: list[TokenItem]) -> list[MelItem]:
         with join("cpu").in_turn():
             styles = self._styles(items)
         latents = teacher_forced_latents(self.t2s(), items, seed=1)
-        made = [
+        return [
             MelItem(item.codes, latent, item.mel, style, item.speaker)
             for item, latent, style in zip(items, latents, styles, strict=True)
         ]
-        return items, made
 
     # The stages
 
@@ -260,13 +266,32 @@ class Recipe:
                 by_clip[clip.sentence, index[clip.speaker]] = style
         return [by_clip[item.sentence, item.speaker] for item in items]
 
+    def make_made_mels(self) -> None:
+        """Mels of the trained S2M for training items, in step with their recordings, for the vocoder."""
+        s2mel = S2Mel(self.config.s2mel)
+        s2mel.load_state_dict(self._state("s2mel", "s2mel."))
+        s2mel.eval().requires_grad_(False)
+        speech = self.config.speech
+        for path in self._shards("tokens", "made_mels"):
+            target = self.home / "made_mels" / path.name
+            if target.exists():
+                continue
+            items = self._short_enough(load_tokens(self.home / "features", [path]))
+            made = make_mels(s2mel, self.codec(), self._mel_items(items), speech.flow_steps, speech.guidance, seed=0)
+            save_made_mels(target, [(items[i].sentence, items[i].speaker) for i in made], list(made.values()))
+
     def make_vocoder(self) -> None:
-        split = _Split([], [])
+        split, made = _Split([], []), []
+        made_mels = load_made_mels(sorted((self.home / "made_mels").glob("shard-[0-9][0-9][0-9][0-9].npz")))
+        index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
         for path in self._shards("corpus", "vocoder"):
             for clip in load_shard(path):
                 (split.held_out if is_held_out(clip.sentence) else split.train).append(vocoder_item(clip.samples))
+                mel = made_mels.get((clip.sentence, index[clip.speaker]))
+                if mel is not None and not is_held_out(clip.sentence):
+                    made.append(vocoder_item(clip.samples, mel))
         train_vocoder(
-            split.train, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder,
+            split.train, made, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder,
             VocoderTraining(),
         )  # fmt: skip
 
@@ -321,6 +346,19 @@ class Recipe:
             draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 
 
-STAGES = ("corpus", "encoder", "codec", "t2s_emotion", "t2s", "style", "s2mel", "vocoder", "bank", "words", "package")
-UNTRAINED = ("corpus", "bank", "package")
+STAGES = (
+    "corpus",
+    "encoder",
+    "codec",
+    "t2s_emotion",
+    "t2s",
+    "style",
+    "s2mel",
+    "made_mels",
+    "vocoder",
+    "bank",
+    "words",
+    "package",
+)
+UNTRAINED = ("corpus", "made_mels", "bank", "package")
 """Of several processes the first one makes these, and the others wait."""

@@ -144,14 +144,24 @@ class SpectralLoss(nn.Module):
         return {"mel": mel / len(_RESOLUTIONS), "magnitude": magnitude / len(_RESOLUTIONS)}
 
 
-def _crops(items: Sequence[VocoderItem], count: int, frames: int, seed: int, first_step: int) -> Iterator[Crops]:
+def _crops(
+    items: Sequence[VocoderItem],
+    count: int,
+    frames: int,
+    seed: int,
+    first_step: int,
+    made: Sequence[VocoderItem] = (),
+    made_share: float = 0.0,
+) -> Iterator[Crops]:
+    """Batches from `first_step` on; `made_share` of the crops are of `made`, where there are any."""
     step = first_step
     hop = nano_mel_config().hop_length
     while True:
         rng = random.Random(f"{seed}/{step}")
         rows = []
         while len(rows) < count:
-            item = items[rng.randrange(len(items))]
+            pool = made if made and rng.random() < made_share else items
+            item = pool[rng.randrange(len(pool))]
             if len(item.mel) <= frames:
                 continue
             begin = rng.randrange(len(item.mel) - frames)
@@ -193,12 +203,16 @@ class VocoderTraining:
     """Of a crop."""
     adversarial_share: float = 0.4
     """The last part of the steps, in which discriminators take part."""
+    made_share: float = 0.25
+    """Of crops with a mel that the model made."""
     magnitude_weight: float = 1.0
     mel_weight: float = 2.0
     adversarial_weight: float = 0.3
     matching_weight: float = 1.0
     pitch_weight: float = 2.0
     voicing_weight: float = 0.5
+    compiled: bool = which("c++") is not None
+    """Fuse the activations: half the time of a step, after some minutes of compiling."""
 
 
 class _Losses:
@@ -242,21 +256,25 @@ class _Losses:
 
 def train_vocoder(
     items: Sequence[VocoderItem],
+    made: Sequence[VocoderItem],
     held_out: Sequence[VocoderItem],
     folder: Path,
     loop: LoopConfig,
     config: BigVGANConfig,
     settings: VocoderTraining,
 ) -> BigVGAN:
-    """Train on crops; validation is on held-out crops."""
-    vocoder, judges = trainable(config, compiled=which("c++") is not None), Discriminators()
+    """Train on crops of recordings, `items`, and of recordings with mels that the model `made`; there may be none.
+
+    Validation is on held-out crops of recordings.
+    """
+    vocoder, judges = trainable(config, settings.compiled), Discriminators()
     losses = _Losses(vocoder, judges, settings, round(loop.steps * (1.0 - settings.adversarial_share)))
     checks = [next(_crops(held_out, 8, 64, 5, k)) for k in range(3)]
     train(
         "vocoder",
         folder,
         nn.ModuleDict({"vocoder": vocoder, "discriminators": judges}),
-        lambda first: _crops(items, settings.batch, settings.frames, 3, first),
+        lambda first: _crops(items, settings.batch, settings.frames, 3, first, made, settings.made_share),
         losses,
         loop,
         lambda: losses.validate(checks),

@@ -187,7 +187,7 @@ def test_the_command_prints_json_lines_and_writes_the_page(server_address: str, 
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["figure"] for row in rows] == ["wer_teacher", "wer", "wer"]
-    assert all(row["table"] == "1" and row["sentences"] == 1 and row["words"] == 5 for row in rows)
+    assert all(row["table"] == "1" and row["sentences"] == 1 and row["words"] == 7 for row in rows)
     assert [row.get("pass") for row in rows] == [None, False, False]
     assert "please close the window" in done.stderr
     text = page.read_text()

@@ -70,6 +70,6 @@ def _beside_the_weights(model: str | None) -> Path | None:
     if model != "nano":
         return Path(model) / "training" / "ablations.jsonl"
     done = subprocess.run(
-        [sys.executable, "-m", "oncue.cli", "models", "list"], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-m", "oncue.cli", "models", "list"], capture_output=True, text=True, check=True
     )
     return Path(json.loads(done.stdout.splitlines()[0])["folder"]) / "training" / "ablations.jsonl"

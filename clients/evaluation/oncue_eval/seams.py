@@ -83,7 +83,8 @@ def _renderings(model: str, folder: Path, texts: Sequence[str]) -> list[dict[str
     clip = folder / "voice.flac"
     clip.write_bytes(next(iter(voice_clips().values())).encoded)
     command = [
-        *(sys.executable, "-m", "oncue.cli", "seams", str(folder / "texts.txt"), str(folder)),
+        # -P: what lies in the working folder, a stale install among it, does not count.
+        *(sys.executable, "-P", "-m", "oncue.cli", "seams", str(folder / "texts.txt"), str(folder)),
         *("--model", model, "--voice", str(clip)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,15 @@ _NOUN_LINE = (
 )
 _ADJECTIVE_LINE = "00000200 00 s 01 gloomy(a) 0 001 + 00000100 n 0101 | full of gloom  "
 _PLAIN_LINE = "00000300 03 n 01 state 0 001 ~ 00000100 n 0000 | how things are  "
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small only wait for each other on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -135,6 +145,8 @@ def test_the_slot_begins_with_the_mean_of_the_words(tokenizer: Tokenizer) -> Non
 def test_a_student_learns_and_is_served_as_it_was_tuned(tokenizer: Tokenizer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = new_student(_SIZES)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(10)  # rows of length one, as word vectors have
     sentences = ["the day was so grey", "she felt so calm", "the day was sunny"]
     meanings = [MeaningLine("sunny", ("happy",), True), MeaningLine("stormy", ("angry",), True)]
     first = LoopConfig(steps=6, peak_lr=5e-3, warmup_steps=2, log_every=1)

@@ -24,7 +24,7 @@ from oncue_engine.training.words.word_vectors import WordVectors
 __all__ = ["StudentSizes", "new_student", "start_as_mean_reader", "start_embeddings", "train_language_model"]
 
 _IGNORED = -100
-_EMBEDDING_NORM = 0.6
+_EMBEDDING_NORM = 1.0
 _MEAN_QUERY = 0.4
 """Scale of the first layer's queries: near zero its attention is even."""
 _MEAN_SHARE = 0.6

@@ -2,7 +2,8 @@
 
 A speaker is a base voice read at another F0 and then resampled by `warp`: resampling scales the formants with F0, as a
 longer or shorter vocal tract does, and the reading pace is corrected for it beforehand. An emotion is a prosody rule
-(pace, F0 mean, range and course, sway, level and its course, spectral tilt, breath), so that the evaluation can measure it back.
+(pace; mean, range and course of F0; level and its course; sway, spectral tilt, breath), so that the evaluation can
+measure it back.
 """
 
 from __future__ import annotations

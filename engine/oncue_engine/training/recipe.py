@@ -7,25 +7,16 @@ its log and its curves. A stage that has reached its steps is passed over, so th
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
-from oncue_engine.checkpoints.config import ModelConfig, read_config
 from oncue_engine.checkpoints.layout import EMOTION_BANK_FILE, EMOTION_WORDS_FOLDER
-from oncue_engine.model.bigvgan import BigVGAN
-from oncue_engine.model.campplus import CampPlus
-from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.s2mel import S2Mel
 from oncue_engine.model.t2s import T2S
-from oncue_engine.training.codec import Statistics, train_codec
+from oncue_engine.training.codec import train_codec
 from oncue_engine.training.corpus import CorpusConfig, build_corpus, load_shard
 from oncue_engine.training.curves import draw_curves
 from oncue_engine.training.emotion_bank import (
@@ -37,145 +28,31 @@ from oncue_engine.training.emotion_bank import (
     save_bank,
     waveform,
 )
-from oncue_engine.training.encoder import SideHeads, build_encoder, semantic_statistics, train_encoder
-from oncue_engine.training.features import FeatureItem, build_features, load_features
-from oncue_engine.training.latents import teacher_forced_latents
+from oncue_engine.training.encoder import semantic_statistics, train_encoder
+from oncue_engine.training.features import build_features
 from oncue_engine.training.loop import LoopConfig
 from oncue_engine.training.made_mels import load_made_mels, make_mels, save_made_mels
 from oncue_engine.training.package import BUILT_IN_VOICES, natural_pace, write_model, write_voices
 from oncue_engine.training.phone_alignment import EncoderScorer
 from oncue_engine.training.processes import join
 from oncue_engine.training.recordings import build_from_recordings
-from oncue_engine.training.s2mel import MelItem, S2MelTraining, train_s2mel
+from oncue_engine.training.s2mel import S2MelTraining, train_s2mel
 from oncue_engine.training.sentences import is_held_out
-from oncue_engine.training.speakers import CorpusSpeaker, corpus_speakers
-from oncue_engine.training.style import build_style_items, style_of, train_style
+from oncue_engine.training.style import build_style_items, train_style
 from oncue_engine.training.t2s import Stage, T2STraining, train_t2s
-from oncue_engine.training.tokens import TokenItem, build_tokens, load_tokens
+from oncue_engine.training.tokens import build_tokens, load_tokens
+from oncue_engine.training.trained_parts import STYLE_CLIP_SAMPLES, Split, TrainedParts
 from oncue_engine.training.vocoder import VocoderTraining, train_vocoder, vocoder_item
 from oncue_engine.training.words import STUDENT_FOLDER
 
 __all__ = ["STAGES", "UNTRAINED", "Recipe"]
 
-_STYLE_CLIP_SAMPLES = 6 * 16000
 _VALIDATION_ITEMS = 192
 _BANK_SHARDS, _BANK_CLIPS = 8, 96
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    train: list[Any]
-    held_out: list[Any]
-
-
-class Recipe:
-    """One training folder, the model's config and how long each stage trains."""
-
-    def __init__(self, home: Path, workers: int, model_config: Path, schedule: Path) -> None:
-        self.home = home
-        self.workers = workers
-        self.config_path = model_config
-        self.schedule_path = schedule
-        self.schedule: dict[str, dict[str, Any]] = yaml.safe_load(schedule.read_text(encoding="utf-8"))
-
-    @cached_property
-    def config(self) -> ModelConfig:
-        folder = self.home / "config"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_bytes(self.config_path.read_bytes())
-        return read_config(folder)
-
-    @property
-    def speakers(self) -> tuple[CorpusSpeaker, ...]:
-        return corpus_speakers(self.home / "corpus")
-
-    def _loop(self, stage: str) -> LoopConfig:
-        known = {key: value for key, value in self.schedule[stage].items() if key != "shards"}
-        return LoopConfig(**known)
-
-    def _folder(self, stage: str) -> Path:
-        return self.home / "nano" / stage
-
-    def _shards(self, kind: str, stage: str | None = None) -> list[Path]:
-        paths = sorted((self.home / kind).glob("shard-[0-9][0-9][0-9][0-9].npz"))
-        return paths[: self.schedule[stage].get("shards")] if stage else paths
-
-    def _state(self, stage: str, prefix: str) -> dict[str, Tensor]:
-        """Weights of one module of a stage: the averaged ones where the stage keeps them."""
-        state = torch.load(self._folder(stage) / "state.pt", weights_only=True)
-        weights: Mapping[str, Tensor] = state["average"] or state["modules"]
-        return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
-
-    # What stages leave for later ones
-
-    def encoder(self) -> nn.ModuleDict:
-        config = self.config.semantic_encoder
-        encoder = build_encoder(config, self.config.speech.feature_stride)
-        modules = nn.ModuleDict({"encoder": encoder, "heads": SideHeads(config.hidden_size)})
-        modules.load_state_dict(self._state("encoder", ""))
-        return modules.eval().requires_grad_(False)
-
-    def statistics(self) -> Statistics:
-        return Statistics(**torch.load(self.home / "nano" / "stats.pt", weights_only=True))
-
-    def codec(self) -> SemanticCodec:
-        codec = SemanticCodec(replace(self.config.codec, has_decoder=True))
-        codec.load_state_dict(self._state("codec", "codec."))
-        return codec.eval().requires_grad_(False)
-
-    def t2s(self, stage: str = "t2s") -> T2S:
-        t2s = T2S(self.config.t2s)
-        t2s.load_state_dict(self._state(stage, "t2s."))
-        return t2s.eval().requires_grad_(False)
-
-    def style(self) -> CampPlus:
-        style = CampPlus(self.config.style_encoder)
-        style.load_state_dict(self._state("style", "style."))
-        return style.eval().requires_grad_(False)
-
-    def vocoder(self) -> BigVGAN:
-        vocoder = BigVGAN(self.config.vocoder)
-        vocoder.load_state_dict(self._state("vocoder", "vocoder."))
-        return vocoder.eval().requires_grad_(False)
-
-    def _split(self, items: list[Any]) -> _Split:
-        held_out = [item for item in items if is_held_out(item.sentence)]
-        return _Split([item for item in items if not is_held_out(item.sentence)], held_out)
-
-    def _features(self, stage: str) -> _Split:
-        items: list[FeatureItem] = load_features(self._shards("features", stage))
-        return self._split(items)
-
-    def _tokens(self, stage: str) -> list[TokenItem]:
-        return self._short_enough(load_tokens(self.home / "features", self._shards("tokens", stage)))
-
-    def _short_enough(self, items: list[TokenItem]) -> list[TokenItem]:
-        sizes = self.config.t2s
-        return [
-            item
-            for item in items
-            if len(item.codes) <= sizes.max_mel_tokens and len(item.text) <= sizes.max_text_tokens
-        ]
-
-    def t2s_split(self, stage: str) -> _Split:
-        """What a stage of T2S trains on: TokenItems."""
-        return self._split(self._tokens(stage))
-
-    def mel_items(self) -> tuple[list[TokenItem], list[MelItem]]:
-        """What S2M trains on, held-out sentences included; both lists in one order."""
-        items = self._tokens("s2mel")
-        return items, self._mel_items(items)
-
-    def _mel_items(self, items: list[TokenItem]) -> list[MelItem]:
-        with join("cpu").in_turn():
-            styles = self._styles(items)
-        latents = teacher_forced_latents(self.t2s(), items, seed=1)
-        return [
-            MelItem(item.codes, latent, item.mel, style, item.speaker)
-            for item, latent, style in zip(items, latents, styles, strict=True)
-        ]
-
-    # The stages
+class Recipe(TrainedParts):
+    """The stages; what they leave on disk is read through the base class."""
 
     def make_corpus(self) -> None:
         settings = self.schedule["corpus"]
@@ -231,7 +108,7 @@ class Recipe:
     def make_style(self) -> None:
         index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
         clips = [
-            (clip.samples[:_STYLE_CLIP_SAMPLES], index[clip.speaker])
+            (clip.samples[:STYLE_CLIP_SAMPLES], index[clip.speaker])
             for path in self._shards("corpus")[::4]
             for clip in load_shard(path)
         ]
@@ -240,31 +117,13 @@ class Recipe:
         )
 
     def make_s2mel(self) -> None:
-        split = _Split([], [])
+        split = Split([], [])
         for item, made in zip(*self.mel_items(), strict=True):
             (split.held_out if is_held_out(item.sentence) else split.train).append(made)
         train_s2mel(
             split.train, split.held_out, self.codec(), self._folder("s2mel"), self._loop("s2mel"), self.config.s2mel,
             S2MelTraining(),
         )  # fmt: skip
-
-    def _styles(self, items: list[TokenItem]) -> list[np.ndarray]:
-        """The style of each item's own clip, by its sentence and speaker."""
-        model = self.style()
-        folder = self.home / "styles"
-        folder.mkdir(exist_ok=True)
-        by_clip: dict[tuple[str, int], np.ndarray] = {}
-        index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
-        for path in self._shards("corpus", "s2mel"):
-            clips = load_shard(path)
-            cached = folder / f"{path.stem}.npy"
-            if not cached.exists():
-                np.save(
-                    cached, np.stack([style_of(model, clip.samples[:_STYLE_CLIP_SAMPLES]).numpy() for clip in clips])
-                )
-            for clip, style in zip(clips, np.load(cached), strict=True):
-                by_clip[clip.sentence, index[clip.speaker]] = style
-        return [by_clip[item.sentence, item.speaker] for item in items]
 
     def make_made_mels(self) -> None:
         """Mels of the trained S2M for training items, in step with their recordings, for the vocoder."""
@@ -281,7 +140,7 @@ class Recipe:
             save_made_mels(target, [(items[i].sentence, items[i].speaker) for i in made], list(made.values()))
 
     def make_vocoder(self) -> None:
-        split, made = _Split([], []), []
+        split, made = Split([], []), []
         made_mels = load_made_mels(sorted((self.home / "made_mels").glob("shard-[0-9][0-9][0-9][0-9].npz")))
         index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
         for path in self._shards("corpus", "vocoder"):

@@ -35,8 +35,7 @@ class PeriodDiscriminator(nn.Module):
         self.period = period
         widths = (1, *channels)
         self.layers = nn.ModuleList(
-            weight_norm(nn.Conv2d(before, after, (5, 1), (3, 1), (2, 0)))
-            for before, after in pairwise(widths)
+            weight_norm(nn.Conv2d(before, after, (5, 1), (3, 1), (2, 0))) for before, after in pairwise(widths)
         )
         self.out = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), 1, (1, 0)))
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import make_evaluation_clips  # the script beside this one
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
@@ -25,7 +26,6 @@ from oncue_engine.training.virtual_speakers import EMOTION_RULES, EmotionRule, V
 from oncue_eval.emotion_judge import learn_emotions
 from oncue_eval.manner import away_from, measure_manner
 from oncue_eval.pitch import pitch_track_hz
-from oncue_eval.prosody import measure_prosody
 from oncue_eval.speaker_judge import calibrate, learn_speakers, voice_statistics
 
 TARGET = Path(__file__).parent.parent / "clients" / "evaluation" / "oncue_eval" / "data" / "judges"
@@ -35,7 +35,7 @@ LEFT_OUT = 12
 WIDTH = 16
 NEUTRAL = 3
 CALM, *ACTED = EMOTION_RULES
-PLAIN = VirtualSpeaker("plain", "slt", 1.0, 1.0, 1.0)
+plain_seconds = cache(make_evaluation_clips.plain_seconds)
 
 SENTENCES = (
     "The gardener planted three rows of tulips beside the wall.",
@@ -123,13 +123,6 @@ def judge_speakers(count: int) -> list[VirtualSpeaker]:
             )
         )
     return speakers
-
-
-@cache
-def plain_seconds(sentence: str) -> float:
-    """How long a plain voice speaks, without its silences."""
-    reading = read_aloud(sentence, PLAIN, CALM)
-    return measure_prosody(reading.samples.astype(np.float32) / 32768.0, SAMPLE_RATE_HZ).speech_s
 
 
 def measure_speaker(speaker: VirtualSpeaker, takes: int) -> list[list[Measured]]:

@@ -31,7 +31,7 @@ from .checkpoints.loaded import LoadedModel
 from .frontend.audio import Waveform, decode_reference
 from .frontend.fbank import fbank, minus_mean
 from .frontend.mel import log_mel
-from .frontend.resample import resample, sinc_resample
+from .frontend.resample import beginning_at, sinc_resample
 from .frontend.speech_features import speech_features
 from .requests import Reference
 
@@ -158,10 +158,7 @@ class Conditioner:
 
     def _cut(self, clip: Waveform, rate_hz: int) -> Tensor:
         """The clip's samples [n] at another rate, cut to the model's limit from its start."""
-        limit_s = self._model.config.speech.prompt_limit_s
-        # A second more than needed, so that the filter's end does not reach into what is kept.
-        samples = clip.samples[: int((limit_s + 1.0) * clip.sample_rate_hz)]
-        return resample(samples, clip.sample_rate_hz, rate_hz)[: int(limit_s * rate_hz)]
+        return beginning_at(clip.samples, clip.sample_rate_hz, rate_hz, self._model.config.speech.prompt_limit_s)
 
     def _encode(self, at_16k: Tensor) -> Tensor:
         """Samples [n] at 16 kHz -> normalised semantic features [1,T,D]."""

@@ -17,7 +17,7 @@ import torch
 from .errors import EngineError, GenerationFailed
 from .frontend.resample import StreamingResampler
 from .playback import Playback
-from .requests import AudioChunk, EmotionWeights, Event, Failed, Finished, PacingMode, Started, UtteranceRequest
+from .requests import AudioChunk, Event, Failed, Finished, PacingMode, Started, UtteranceRequest
 
 __all__ = ["Delivery"]
 
@@ -117,9 +117,8 @@ class Delivery:
 
     def start(self, num_segments: int) -> None:
         """Send Started."""
-        emotion = self._request.emotion
-        weights = emotion if isinstance(emotion, EmotionWeights) else None
-        self._emit(Started(self._request.seed, self._request.sample_rate_hz, num_segments, self._total, weights))
+        request = self._request
+        self._emit(Started(request.seed, request.sample_rate_hz, num_segments, self._total, request.emotion_weights))
 
     def send(self, now_s: float, codes_generated: int) -> None:
         """Send what there is and what the pacing allows."""

@@ -11,11 +11,11 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import torch
 
+from .checkpoints.embedded import model_folder
 from .checkpoints.loaded import LoadedModel, load_model
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
@@ -84,7 +84,7 @@ class Engine:
         `data_dir` keeps prepared prompts; `threads` is how many the networks use (default 2). CheckpointError for
         files that are missing, misshapen or corrupt.
         """
-        folder = Path(str(resources.files("oncue_engine"))) / "embedded" if model == "nano" else Path(model)
+        folder = model_folder(model)
         loaded = load_model(folder)
         name = "nano" if model == "nano" else folder.name
         engine = cls(loaded, name, data_dir, threads or _DEFAULT_THREADS)
@@ -125,7 +125,7 @@ class Engine:
         Raises InvalidRequest, LengthInfeasible or Unsupported.
         """
         segments, limits, _ = self._check(request)
-        emotion = self._resolve(request).emotion
+        weights = self._resolve(request).emotion_weights
         return UtterancePlan(
             segments=tuple(
                 SegmentPlan(segment.text, segment.char_begin, segment.char_end, len(segment.pieces), natural)
@@ -139,7 +139,7 @@ class Engine:
             max_tokens=limits.max_tokens,
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
-            emotion_weights=emotion if isinstance(emotion, EmotionWeights) else None,
+            emotion_weights=weights,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:

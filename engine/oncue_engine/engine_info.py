@@ -7,7 +7,7 @@ import importlib.metadata
 from .checkpoints.loaded import LoadedModel
 from .frontend.audio import MAX_SECONDS, MIN_SECONDS
 from .request_checks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
-from .requests import EMOTION_NAMES, EngineInfo
+from .requests import EngineInfo
 
 __all__ = ["describe"]
 
@@ -20,7 +20,7 @@ def describe(model: LoadedModel, name: str, *, max_live: int) -> EngineInfo:
         fingerprint=model.fingerprint,
         version=importlib.metadata.version("oncue"),
         languages=config.speech.languages,
-        emotions=_emotions(model),
+        emotions=() if model.emotion_bank is None else model.emotion_bank.names,
         emotion_from_words=model.emotion_words is not None,
         native_rate_hz=config.speech.sample_rate_hz,
         token_rate_hz=config.speech.token_rate_hz,
@@ -36,9 +36,3 @@ def describe(model: LoadedModel, name: str, *, max_live: int) -> EngineInfo:
             "max_pieces_per_segment": config.speech.max_segment_pieces,
         },
     )
-
-
-def _emotions(model: LoadedModel) -> tuple[str, ...]:
-    """Names of EMOTION_NAMES that the model's bank has rows for."""
-    counts = () if model.emotion_bank is None else model.emotion_bank.counts
-    return tuple(name for name, count in zip(EMOTION_NAMES, counts, strict=False) if count)

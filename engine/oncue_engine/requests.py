@@ -129,6 +129,11 @@ class UtteranceRequest:
     start_sample: int = 0
     """Samples before it are computed and not delivered, so that a retry can resume."""
 
+    @property
+    def emotion_weights(self) -> EmotionWeights | None:
+        """The emotion where it is given by weights."""
+        return self.emotion if isinstance(self.emotion, EmotionWeights) else None
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:

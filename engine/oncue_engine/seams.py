@@ -21,10 +21,11 @@ from torch import Tensor
 from .checkpoints.loaded import LoadedModel, load_model
 from .conditioning import Conditioner, VoiceConditioning
 from .decoding.batch import SequenceSpec, TokenBatch, prefix_rows
+from .decoding.length import free_bounds
 from .errors import InvalidRequest
 from .frontend.audio import decode_reference
 from .model.flow import FlowSchedule
-from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy
+from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
 from .rendering.mel import FlowJob, SegmentMel, VoicePrompt, render_mel
 from .rendering.noise import frame_noise
 from .rendering.wave import SegmentWave, render_wave
@@ -63,11 +64,8 @@ class ThreeWays:
         longest = config.speech.max_segment_pieces + config.speech.max_segment_tokens + 3
         self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest)
         self._flow = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
-        self._frame_rate_hz = float(config.speech.token_rate_hz * config.speech.frames_per_token)
-        self._left = model.vocoder.context_frames
-        lookahead = config.speech.vocoder_lookahead_frames
-        self._right = self._left if lookahead is None else lookahead
         self._policy = ChunkPolicy()
+        self._frames = RenderFrames.of(self._policy, config.speech, model.vocoder.context_frames)
         self._map = FrameMap.free(config.speech.frames_per_token)
 
     @torch.inference_mode()
@@ -93,9 +91,8 @@ class ThreeWays:
         if len(segments) != 1:
             raise InvalidRequest(f"{len(segments)} segments, not one", reason="TEXT_NOT_ONE_SEGMENT", field="text")
         ids = tuple(piece.id for piece in segments[0].pieces)
-        natural = model.pace.natural_tokens(ids)
-        most = min(model.config.speech.max_segment_tokens, 3 * natural + 16)
-        spec = SequenceSpec(seed, 0, Sampling(), None, max(1, natural // 3), most)
+        bounds = free_bounds(model.pace.natural_tokens(ids), model.config.speech.max_segment_tokens)
+        spec = SequenceSpec(seed, 0, Sampling(), None, *bounds)
         sequence = self._batch.start(prefix_rows(model.t2s, voice.latents, voice.own_emotion, None, ids), spec)
         while sequence.live:
             self._batch.step([sequence])
@@ -107,7 +104,8 @@ class ThreeWays:
         return rows
 
     def _cuts(self, tokens: int) -> list[Chunk]:
-        planner = ChunkPlanner(self._policy, self._model.config.speech.token_rate_hz, self._right / self._frame_rate_hz)
+        frames, speech = self._frames, self._model.config.speech
+        planner = ChunkPlanner(self._policy, speech.token_rate_hz, frames.right / frames.rate_hz)
         chunks: list[Chunk] = []
         while not chunks or not chunks[-1].last:
             chunk = planner.next(tokens, finished=True)
@@ -117,9 +115,8 @@ class ThreeWays:
         return chunks
 
     def _streamed(self, rows: Tensor, chunks: list[Chunk], seed: int) -> tuple[Samples, tuple[int, ...]]:
-        context = round(self._policy.context_s * self._frame_rate_hz)
-        window = round(self._policy.regulator_window_s * self._frame_rate_hz)
-        mel = self._segment_mel(seed, context, window, round(self._policy.again_s * self._frame_rate_hz))
+        frames = self._frames
+        mel = self._segment_mel(seed, frames.context, frames.window, frames.again)
         wave, hop = self._segment_wave(), self._model.config.mel.hop_length
         parts: list[Samples] = []
         joins: set[int] = set()
@@ -192,7 +189,7 @@ class ThreeWays:
         return SegmentMel(self._map, self._prompt, seed, 0, context_frames, window_frames, again_frames)
 
     def _segment_wave(self) -> SegmentWave:
-        return SegmentWave(self._model.config.mel.hop_length, self._left, self._right)
+        return SegmentWave(self._model.config.mel.hop_length, self._frames.left, self._frames.right)
 
 
 def three_ways(folder: Path, voice: Path, scratch: Path, threads: int) -> ThreeWays:

@@ -21,7 +21,7 @@ from .decoding.length import SegmentLength
 from .delivery import Delivery
 from .errors import GenerationFailed
 from .frontend.audio import Waveform
-from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy
+from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
 from .rendering.mel import SegmentMel, VoicePrompt
 from .rendering.wave import SegmentWave, VocoderJob, ease_out
 from .requests import Event, PacingMode, UtteranceRequest
@@ -108,14 +108,8 @@ class Utterance:
         self.prompt_encodes = 0
         self._config = config
         policy = ChunkPolicy()
-        frame_rate_hz = float(speech.token_rate_hz * speech.frames_per_token)
-        lookahead = speech.vocoder_lookahead_frames
-        self._left_frames = vocoder_reach
-        self._right_frames = vocoder_reach if lookahead is None else lookahead
-        self._context_frames = round(policy.context_s * frame_rate_hz)
-        self._window_frames = round(policy.regulator_window_s * frame_rate_hz)
-        self._again_frames = round(policy.again_s * frame_rate_hz)
-        self._planner = ChunkPlanner(policy, speech.token_rate_hz, self._right_frames / frame_rate_hz)
+        self._frames = frames = RenderFrames.of(policy, speech, vocoder_reach)
+        self._planner = ChunkPlanner(policy, speech.token_rate_hz, frames.right / frames.rate_hz)
         self._prefetch_tokens = round(_PREFETCH_S * speech.token_rate_hz)
         self._segments: list[_Segment] = []
         self._rendering = 0
@@ -197,10 +191,9 @@ class Utterance:
         length = self.script.lengths[number]
         prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         seed = self.script.request.seed
-        mel = SegmentMel(
-            length.frame_map, prompt, seed, number, self._context_frames, self._window_frames, self._again_frames
-        )
-        wave = SegmentWave(self._config.mel.hop_length, self._left_frames, self._right_frames)
+        frames = self._frames
+        mel = SegmentMel(length.frame_map, prompt, seed, number, frames.context, frames.window, frames.again)
+        wave = SegmentWave(self._config.mel.hop_length, frames.left, frames.right)
         self._segments.append(_Segment(length, sequence, mel, wave))
 
     # Rendering: flow call, then vocoder call, of one chunk after the other

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
+from oncue_engine.checkpoints.embedded import embedded_folder
 from oncue_engine.errors import CheckpointError
 from oncue_server.store import Clip, Record
 
@@ -26,7 +26,7 @@ def voices_folder(model: str) -> Path:
     own = Path(model) / "voices"
     if model != "nano" and (own / _INDEX).exists():
         return own
-    return Path(str(resources.files("oncue_engine"))) / "embedded" / "voices"
+    return embedded_folder() / "voices"
 
 
 class BuiltInVoices:

@@ -8,11 +8,12 @@ import logging
 import signal
 import sys
 import threading
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from oncue_engine.checkpoints.embedded import embedded_folder, model_folder
 
 if TYPE_CHECKING:
     from oncue_server.settings import Settings
@@ -111,7 +112,7 @@ def list_models() -> None:
     from oncue_engine.checkpoints.layout import fingerprint
     from oncue_engine.errors import CheckpointError
 
-    folder = _folder("nano")
+    folder = embedded_folder()
     try:
         found: dict[str, object] = {"model": "nano", "folder": str(folder), "fingerprint": fingerprint(folder)}
     except (CheckpointError, OSError) as error:
@@ -127,7 +128,7 @@ def verify(
     from oncue_engine.checkpoints.loaded import load_model
     from oncue_engine.errors import CheckpointError
 
-    folder = _folder(model)
+    folder = model_folder(model)
     try:
         answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": load_model(folder).fingerprint}
     except CheckpointError as error:
@@ -149,7 +150,3 @@ def make_random(
         typer.echo(f"{folder} is not empty", err=True)
         raise typer.Exit(1)
     typer.echo(str(make_random_nano(folder, seed)))
-
-
-def _folder(model: str) -> Path:
-    return Path(str(resources.files("oncue_engine"))) / "embedded" if model == "nano" else Path(model)

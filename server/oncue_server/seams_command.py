@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -27,14 +26,14 @@ def seams(
     """
     import numpy as np
 
+    from oncue_engine.checkpoints.embedded import model_folder
     from oncue_engine.errors import EngineError
     from oncue_engine.seams import three_ways
 
-    source = Path(str(resources.files("oncue_engine"))) / "embedded" if model == "nano" else Path(model)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            ways = three_ways(source, voice, Path(scratch), threads)
+            ways = three_ways(model_folder(model), voice, Path(scratch), threads)
         lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()]
         for number, text in enumerate(lines):
             made = ways.render(text, seed)

@@ -22,12 +22,12 @@ from ..frontend.mel import MelConfig
 from ..model.bigvgan import BigVGANConfig
 from ..model.campplus import CampPlusConfig
 from ..model.codec import CodecConfig
+from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
 
 __all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "read_config"]
 
-_EMOTIONS = 8
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
 
@@ -99,8 +99,8 @@ class SpeechConfig:
             if name in given:
                 given[name] = tuple(given[name])
         config = cls(**given)
-        if len(config.emotion_counts) != _EMOTIONS or min(config.emotion_counts) < 0:
-            raise CheckpointError(f"emo_num must be {_EMOTIONS} counts, not {list(config.emotion_counts)}")
+        if len(config.emotion_counts) != len(EMOTION_NAMES) or min(config.emotion_counts) < 0:
+            raise CheckpointError(f"emo_num must be {len(EMOTION_NAMES)} counts, not {list(config.emotion_counts)}")
         for name in ("sample_rate_hz", "token_rate_hz", "feature_stride", "frames_per_token", "encoder_layer"):
             if getattr(config, name) <= 0:
                 raise CheckpointError(f"oncue: {name} must be positive, not {getattr(config, name)}")

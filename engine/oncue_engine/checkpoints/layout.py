@@ -19,12 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..model.weight_norm import fold
+from ..tensor_file import load_tensor_file
 
 __all__ = [
     "EMOTION_BANK_FILE",
@@ -57,12 +56,7 @@ _CONFIG_FILE = "config.yaml"
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file, floating ones as float32. CheckpointError for a missing or damaged file."""
-    try:
-        raw = load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    raw = load_tensor_file(path)
     return {key: value.to(torch.float32) if value.is_floating_point() else value for key, value in raw.items()}
 
 

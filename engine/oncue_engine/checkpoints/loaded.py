@@ -15,7 +15,7 @@ from ..frontend.text import TextFrontend
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec
-from ..model.emotion_bank import EMOTION_NAMES, EmotionBank
+from ..model.emotion_bank import EmotionBank
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
 from ..words.student import WordsToEmotion
@@ -132,8 +132,9 @@ def _emotion_words(folder: Path, bank: EmotionBank | None) -> WordsToEmotion | N
         words = WordsToEmotion.load(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{folder.name}: {error}", reason=error.reason) from error
-    has = [name for name, count in zip(EMOTION_NAMES, bank.counts, strict=True) if count]
-    lacking = sorted(set(words.emotions) - set(has))
+    lacking = sorted(set(words.emotions) - set(bank.names))
     if lacking:
-        raise CheckpointError(f"{folder.name} gives {', '.join(lacking)}, but the emotion bank has {', '.join(has)}")
+        raise CheckpointError(
+            f"{folder.name} gives {', '.join(lacking)}, but the emotion bank has {', '.join(bank.names)}"
+        )
     return words

@@ -156,14 +156,19 @@ def _free(natural_tokens: Sequence[int], geometry: Geometry) -> tuple[SegmentLen
     return tuple(
         SegmentLength(
             tokens=None,
-            min_tokens=max(1, natural // 3),
-            max_tokens=min(geometry.max_segment_tokens, 3 * natural + 16),
+            min_tokens=bounds[0],
+            max_tokens=bounds[1],
             frame_map=FrameMap.free(geometry.frames_per_token),
             native_samples=None,
             pause_samples=geometry.pause_samples if k < last else 0,
         )
-        for k, natural in enumerate(natural_tokens)
+        for k, bounds in enumerate(free_bounds(n, geometry.max_segment_tokens) for n in natural_tokens)
     )
+
+
+def free_bounds(natural_tokens: int, max_segment_tokens: int) -> tuple[int, int]:
+    """(least, most) tokens of a free segment."""
+    return max(1, natural_tokens // 3), min(max_segment_tokens, 3 * natural_tokens + 16)
 
 
 def _advised(exact: Sequence[SegmentLength], geometry: Geometry) -> tuple[SegmentLength, ...]:

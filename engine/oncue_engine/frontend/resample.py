@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["StreamingResampler", "resample", "resampled_samples", "sinc_resample"]
+__all__ = ["StreamingResampler", "beginning_at", "resample", "resampled_samples", "sinc_resample"]
 
 _QUALITY = "HQ"
 _ZERO_CROSSINGS = 6
@@ -21,6 +21,12 @@ _ROLLOFF = 0.99
 def resampled_samples(samples: int, from_hz: int, to_hz: int) -> int:
     """How long `samples` samples are at the other rate: rounded, halves up. Both resamplers below keep to it."""
     return (2 * samples * to_hz + from_hz) // (2 * from_hz)
+
+
+def beginning_at(wav: Tensor, from_hz: int, to_hz: int, limit_s: float) -> Tensor:
+    """The first `limit_s` seconds, at most, of samples `[n]`, at the other rate."""
+    # A second more than needed, so that the filter's end does not reach into what is kept.
+    return resample(wav[: int((limit_s + 1.0) * from_hz)], from_hz, to_hz)[: int(limit_s * to_hz)]
 
 
 def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:

@@ -52,6 +52,11 @@ class EmotionBank:
                 f"{self.emotions.shape[0]} emotion rows"
             )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of EMOTION_NAMES that have rows."""
+        return tuple(name for name, count in zip(EMOTION_NAMES, self.counts, strict=False) if count)
+
 
 def nearest_rows(bank: EmotionBank, style: Tensor) -> Tensor:
     """For each category the row nearest to `style` [1,S] by cosine: [K] int64, counted inside the category.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-__all__ = ["Chunk", "ChunkPlanner", "ChunkPolicy"]
+from ..checkpoints.config import SpeechConfig
+
+__all__ = ["Chunk", "ChunkPlanner", "ChunkPolicy", "RenderFrames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,33 @@ class ChunkPolicy:
     """Mel frames before the chunk that the flow renders once more, so that none of the chunk's own is its first."""
     regulator_window_s: float = 5.0
     """Frames that the length regulator's global norm runs over, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderFrames:
+    """A policy's times in mel frames of one model."""
+
+    rate_hz: float
+    left: int
+    """Context of the vocoder."""
+    right: int
+    context: int
+    window: int
+    again: int
+
+    @classmethod
+    def of(cls, policy: ChunkPolicy, speech: SpeechConfig, vocoder_reach: int) -> RenderFrames:
+        """`vocoder_reach`: mel frames on each side that settle a sample."""
+        rate_hz = float(speech.token_rate_hz * speech.frames_per_token)
+        lookahead = speech.vocoder_lookahead_frames
+        return cls(
+            rate_hz=rate_hz,
+            left=vocoder_reach,
+            right=vocoder_reach if lookahead is None else lookahead,
+            context=round(policy.context_s * rate_hz),
+            window=round(policy.regulator_window_s * rate_hz),
+            again=round(policy.again_s * rate_hz),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.s2mel import S2Mel, S2MelConfig
 from oncue_engine.training.intelligibility import Listener
-from oncue_engine.training.loop import LoopConfig
+from oncue_engine.training.loop import LoopConfig, trained_weights
 from oncue_engine.training.s2mel import (
+    GUIDANCE,
+    SOLVER_STEPS,
     MelItem,
     S2MelTraining,
     batch_tensors,
@@ -34,7 +36,6 @@ S2MEL_VARIANTS: dict[str, S2MelTraining] = {
     "regression": S2MelTraining(objective="regression"),
     "bert": S2MelTraining(latent_share=0.0),  # its text_width comes with the BERT
 }
-_STEPS, _GUIDANCE = 8, 0.7
 _CEPSTRA = 13
 _SHORTEST_CODES = 16
 
@@ -109,8 +110,7 @@ class S2MelBench:
         torch.manual_seed(seed)
         train_s2mel(self.train, self.held_out, self.codec, folder, self.loop, self.config, settings)
         modules = s2mel_modules(self.config, settings)
-        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
-        modules.load_state_dict(state["average"] or state["modules"])
+        modules.load_state_dict(trained_weights(folder))
         return self.measure(modules.eval().requires_grad_(False), settings)
 
     def measure(self, modules: nn.ModuleDict, settings: S2MelTraining) -> dict[str, float]:
@@ -128,7 +128,7 @@ class S2MelBench:
         for one in self.sentences:
             data = batch_tensors(modules, self.codec, whole_item(one.prompt, self.prompt_codes, one.target), share)
             begin = int(data["begins"][0])
-            mel = render(model, data, settings, _STEPS, _GUIDANCE)[0, :, begin:].float()  # [80, F]
+            mel = render(model, data, settings, SOLVER_STEPS, GUIDANCE)[0, :, begin:].float()  # [80, F]
             made, true = mel.T.numpy(), data["mel"][0, :, begin:].T.numpy()
             distances.append(float(np.abs(made - true).mean()))
             cepstral.append(cepstral_distance_db(made, true))

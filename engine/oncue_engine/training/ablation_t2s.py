@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from oncue_engine.model.gpt import decode, prefill
 from oncue_engine.model.t2s import T2S, T2SConfig
-from oncue_engine.training.loop import LoopConfig
-from oncue_engine.training.t2s import PromptPicker, T2STraining, t2s_modules, train_t2s
+from oncue_engine.training.loop import LoopConfig, trained_weights
+from oncue_engine.training.t2s import PromptPicker, T2STraining, prefix_rows, t2s_modules, train_t2s
 from oncue_engine.training.tokens import TokenItem
 
 __all__ = ["FACTORS", "T2S_VARIANTS", "T2SBench", "probe_accuracy", "speak_freely"]
@@ -51,9 +51,8 @@ def speak_freely(
     model = modules["t2s"]
     assert isinstance(model, T2S)
     config = model.config
-    prefixes = model.conditioning_rows(latents, emotion, asked)
-    if "lengths" in modules:
-        prefixes = torch.cat([prefixes[:, :-1], modules["lengths"](asked)[:, None]], dim=1)
+    table: nn.Embedding | None = modules["lengths"] if "lengths" in modules else None  # type: ignore[assignment]
+    prefixes = prefix_rows(model, latents, emotion, asked, table)
     rows = [
         torch.cat([prefixes[b], model.text_rows(torch.tensor([list(text)]))[0], model.start_row()])
         for b, text in enumerate(texts)
@@ -122,8 +121,7 @@ class T2SBench:
             self.train, self.held_out, folder, self.loop, self.config, settings, "emotion", self.speakers
         )  # fmt: skip
         modules = t2s_modules(self.config, settings, self.speakers)
-        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
-        modules.load_state_dict(state["average"] or state["modules"])
+        modules.load_state_dict(trained_weights(folder))
         modules.eval().requires_grad_(False)
         return {**self.token_errors(modules, settings), **self.speaker_probe(modules, settings)}
 

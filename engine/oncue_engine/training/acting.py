@@ -114,9 +114,10 @@ def _move_pitch(samples: Wave, sample_rate_hz: int, f0_hz: Wave, target_hz: npt.
         periods = np.append(periods, periods[-1])
         for mark, length in zip(marks, periods, strict=True):
             _lay(kept, mark, np.hanning(2 * length + 1))
+        places = np.asarray(marks)
         at = float(marks[0])
         while at <= marks[-1]:
-            k = int(np.argmin(np.abs(np.asarray(marks) - at)))
+            k = int(np.argmin(np.abs(places - at)))
             mark, length = marks[k], int(periods[k])
             wanted = sample_rate_hz / target_hz[min(len(target_hz) - 1, int(at / hop))]
             if mark - length >= 0 and mark + length < len(samples):

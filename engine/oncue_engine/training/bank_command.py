@@ -15,11 +15,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from tqdm import tqdm
 
+from oncue_engine.checkpoints.embedded import embedded_folder
 from oncue_engine.checkpoints.layout import EMOTION_WORDS_FOLDER
 from oncue_engine.checkpoints.loaded import load_model
 from oncue_engine.errors import CheckpointError, ReferenceRejected
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.rows < 1:
         parser.error("--rows must be at least 1")
-    folder = options.model or Path(str(resources.files("oncue_engine"))) / "embedded"
+    folder = options.model or embedded_folder()
     if options.out.exists() and (options.model is None or options.out.resolve() != folder.resolve()):
         parser.error(f"{options.out} exists")
     try:

@@ -26,7 +26,7 @@ from oncue_engine.checkpoints.config import ModelConfig
 from oncue_engine.checkpoints.layout import EMOTION_BANK_FILE
 from oncue_engine.frontend.audio import MIN_SECONDS, Waveform
 from oncue_engine.frontend.fbank import fbank, minus_mean
-from oncue_engine.frontend.resample import resample, sinc_resample
+from oncue_engine.frontend.resample import beginning_at, sinc_resample
 from oncue_engine.frontend.speech_features import speech_features
 from oncue_engine.model.campplus import CampPlus
 from oncue_engine.model.emotion_bank import EMOTION_NAMES, EmotionBank
@@ -80,11 +80,9 @@ class ActedClip:
 def embed_clip(networks: PromptNetworks, clip: Waveform, emotion: str) -> ActedClip:
     """As prompts are embedded when they are used (spec 1.1), cut to the model's prompt limit."""
     speech = networks.config.speech
-    limit_s = speech.prompt_limit_s
-    samples = clip.samples[: int((limit_s + 1.0) * clip.sample_rate_hz)]
 
     def at(rate_hz: int) -> Tensor:
-        return resample(samples, clip.sample_rate_hz, rate_hz)[: int(limit_s * rate_hz)]
+        return beginning_at(clip.samples, clip.sample_rate_hz, rate_hz, speech.prompt_limit_s)
 
     # Style is heard through the voice's path, by way of the native rate; emotion goes to 16 kHz directly.
     through_native = sinc_resample(at(speech.sample_rate_hz), speech.sample_rate_hz, _ENCODER_RATE_HZ)

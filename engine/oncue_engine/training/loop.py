@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from oncue_engine.training.processes import Processes, join
 
-__all__ = ["LoopConfig", "learning_rate", "train"]
+__all__ = ["LoopConfig", "learning_rate", "train", "trained_weights"]
 
 Batch = TypeVar("Batch")
 
@@ -65,6 +65,13 @@ def _save(path: Path, state: dict[str, object]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
+
+
+def trained_weights(folder: Path) -> dict[str, Tensor]:
+    """What training left in `folder`, on the CPU: the averaged weights where they were kept."""
+    state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    weights: dict[str, Tensor] = state["average"] or state["modules"]
+    return weights
 
 
 class _Losses(nn.Module, Generic[Batch]):

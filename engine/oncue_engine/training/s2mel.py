@@ -29,9 +29,18 @@ from oncue_engine.model.s2mel import S2Mel, S2MelConfig
 from oncue_engine.training.features import FRAMES_PER_TOKEN
 from oncue_engine.training.loop import LoopConfig, train
 
-__all__ = ["MelItem", "S2MelTraining", "render", "s2mel_modules", "train_s2mel", "whole_item"]
+__all__ = [
+    "GUIDANCE",
+    "SOLVER_STEPS",
+    "MelItem",
+    "S2MelTraining",
+    "render",
+    "s2mel_modules",
+    "train_s2mel",
+    "whole_item",
+]
 
-_STEPS, _GUIDANCE = 8, 0.7
+SOLVER_STEPS, GUIDANCE = 8, 0.7
 """How validation solves the flow."""
 
 
@@ -262,7 +271,7 @@ def train_s2mel(
             errors = []
             for k in range(4):
                 data = batch_tensors(modules, codec, checks.batch(f"solve/{k}", 1), share)
-                made = render(model, data, settings, _STEPS, _GUIDANCE)
+                made = render(model, data, settings, SOLVER_STEPS, GUIDANCE)
                 errors.append(((made - data["mel"]) * data["solved"]).abs().sum() / (data["solved"].sum() * 80))
             found[name] = float(torch.stack(errors).mean())
         return found

@@ -45,6 +45,7 @@ __all__ = [
     "T2STraining",
     "forward_states",
     "order_positions",
+    "prefix_rows",
     "train_t2s",
 ]
 
@@ -174,6 +175,14 @@ def order_positions(model: T2S) -> None:
         table.copy_(0.1 * torch.cat([angle.sin(), angle.cos()], dim=1))
 
 
+def prefix_rows(model: T2S, latents: Tensor, emotion: Tensor, asked: Tensor, lengths: nn.Embedding | None) -> Tensor:
+    """[B, K+1, M] before the text: `asked` [B] codes, 0 where the length is free; `lengths`: a table of their own."""
+    if lengths is None:
+        return model.conditioning_rows(latents, emotion, asked)
+    own = lengths(asked) * (asked > 0)[:, None]
+    return torch.cat([model.conditioning_rows(latents, emotion, None)[:, :-1], own[:, None]], dim=1)
+
+
 def forward_states(
     model: T2S,
     batch: T2SBatch,
@@ -192,11 +201,7 @@ def forward_states(
     if emotion is None:
         emotion = model.emotion_vector(batch.emotion_prompt, batch.emotion_lengths)
     asked = torch.where(free, 0, batch.code_lengths)
-    if lengths is None:
-        prefix = model.conditioning_rows(latents, emotion, asked)
-    else:
-        own = lengths(asked) * (asked > 0)[:, None]
-        prefix = torch.cat([model.conditioning_rows(latents, emotion, None)[:, :-1], own[:, None]], dim=1)
+    prefix = prefix_rows(model, latents, emotion, asked, lengths)
     codes = model.code_rows(batch.codes, 1)
     if hidden is not None:
         codes = codes - model.mel_embedding(batch.codes) * hidden[..., None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,7 @@ from oncue_engine.training.corpus import load_shard
 from oncue_engine.training.encoder import SideHeads, build_encoder
 from oncue_engine.training.features import FeatureItem, load_features
 from oncue_engine.training.latents import teacher_forced_latents
-from oncue_engine.training.loop import LoopConfig
+from oncue_engine.training.loop import LoopConfig, trained_weights
 from oncue_engine.training.processes import join
 from oncue_engine.training.s2mel import MelItem
 from oncue_engine.training.sentences import is_held_out
@@ -78,8 +77,7 @@ class TrainedParts:
 
     def _state(self, stage: str, prefix: str) -> dict[str, Tensor]:
         """Weights of one module of a stage: the averaged ones where the stage keeps them."""
-        state = torch.load(self._folder(stage) / "state.pt", weights_only=True)
-        weights: Mapping[str, Tensor] = state["average"] or state["modules"]
+        weights = trained_weights(self._folder(stage))
         return {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
 
     def encoder(self) -> nn.ModuleDict:

@@ -13,11 +13,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..tensor_file import load_tensor_file
 
 __all__ = ["read_whole", "snap_rows", "write_whole"]
 
@@ -57,12 +56,7 @@ def write_whole(state: Mapping[str, Tensor], path: Path, four_bits: Collection[s
 
 def read_whole(path: Path) -> dict[str, Tensor]:
     """All tensors as float32. CheckpointError for a missing or damaged file."""
-    try:
-        raw = load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    raw = load_tensor_file(path)
     found = {}
     for stored, value in raw.items():
         if stored.endswith(_SCALE):

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oncue_engine.words.student import EMOTIONS
 
-__all__ = ["DATA_FOLDER", "LabelledText", "emotion_words", "held_out_stems", "read_labelled", "write_labelled"]
+__all__ = [
+    "DATA_FOLDER",
+    "LabelledText",
+    "emotion_words",
+    "held_out_stems",
+    "read_labelled",
+    "scaled",
+    "write_labelled",
+]
 
 DATA_FOLDER = Path(__file__).parent / "data"
 
@@ -39,10 +47,15 @@ def _labelled(line: str, place: str) -> LabelledText:
     unknown = sorted(set(given) - set(EMOTIONS))
     if unknown:
         raise ValueError(f"{place}: unknown emotions {', '.join(unknown)}; there are {', '.join(EMOTIONS)}")
-    total = sum(weights)
-    if not math.isfinite(total) or min(weights) < 0 or total <= 0:
-        raise ValueError(f"{place}: the weights must be finite, not negative, and not all zero")
-    return LabelledText(text, tuple(weight / total for weight in weights))
+    return LabelledText(text, scaled(weights, f"{place}: the weights"))
+
+
+def scaled(values: Sequence[float], what: str) -> tuple[float, ...]:
+    """`values` with sum 1. ValueError where they cannot be shares."""
+    total = sum(values)
+    if not math.isfinite(total) or min(values) < 0 or total <= 0:
+        raise ValueError(f"{what} must be finite, not negative, and not all zero")
+    return tuple(value / total for value in values)
 
 
 def read_labelled(path: Path) -> list[LabelledText]:

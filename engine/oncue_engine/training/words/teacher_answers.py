@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oncue_engine.training.words.labelled import LabelledText, write_labelled
+from oncue_engine.training.words.labelled import LabelledText, scaled, write_labelled
 from oncue_engine.words.student import EMOTIONS
 
 __all__ = ["Harvest", "harvest_answers"]
@@ -42,9 +41,7 @@ def _points(answer: dict[str, object]) -> tuple[float, ...]:
         shares = [float(points.get(name, 0)) for name in EMOTIONS]
     except (TypeError, ValueError):
         raise ValueError("points that are no numbers") from None
-    if min(shares) < 0 or not math.isfinite(sum(shares)) or sum(shares) <= 0:
-        raise ValueError("points must be finite, not negative, and not all zero")
-    return tuple(share / sum(shares) for share in shares)
+    return scaled(shares, "points")
 
 
 def harvest_answers(texts: Sequence[str], answers: str) -> Harvest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,14 @@ from torch.nn import functional
 from oncue_engine.model.gpt import decode, prefill
 from oncue_engine.model.t2s import T2S, T2SConfig
 from oncue_engine.training.loop import LoopConfig, trained_weights
-from oncue_engine.training.t2s import PromptPicker, T2STraining, prefix_rows, t2s_modules, train_t2s
+from oncue_engine.training.t2s import (
+    PromptPicker,
+    T2STraining,
+    order_positions,
+    prefix_rows,
+    t2s_modules,
+    train_t2s,
+)
 from oncue_engine.training.tokens import TokenItem
 
 __all__ = ["FACTORS", "T2S_VARIANTS", "T2SBench", "probe_accuracy", "speak_freely"]
@@ -112,13 +120,19 @@ class T2SBench:
     speakers: int
     sentences: int
     probe_clips: int
+    begin: T2S | None = None
+    """A trained model, from which every variant begins, with new tables for positions and lengths; None: nothing."""
 
     def run(self, settings: T2STraining, folder: Path, seed: int) -> dict[str, float]:
         """Train a variant's first stage in `folder` (or go on with it), and measure it."""
         torch.manual_seed(seed)
         settings = replace(settings, budget=self.budget)
+        begin = self.begin
+        if begin is not None:
+            begin = copy.deepcopy(begin)
+            order_positions(begin)
         train_t2s(
-            self.train, self.held_out, folder, self.loop, self.config, settings, "emotion", self.speakers
+            self.train, self.held_out, folder, self.loop, self.config, settings, "emotion", self.speakers, begin
         )  # fmt: skip
         modules = t2s_modules(self.config, settings, self.speakers)
         modules.load_state_dict(trained_weights(folder))

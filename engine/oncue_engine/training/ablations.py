@@ -189,8 +189,10 @@ class Ablations:
         bench = T2SBench(
             split.train, split.held_out, self.recipe.config.t2s, LoopConfig(**plan["loop"]), plan["budget"],
             len(self.recipe.speakers), plan["sentences"], plan["probe_clips"],
+            self.recipe.t2s() if plan["begin"] == "trained" else None,
         )  # fmt: skip
-        runs = Runs(self.folder / "t2s", self._inputs(plan, ("codec",)))
+        stages = ("codec", "t2s") if plan["begin"] == "trained" else ("codec",)
+        runs = Runs(self.folder / "t2s", self._inputs(plan, stages))
         found: dict[str, list[dict[str, float]]] = {}
         for name in variants:
             found[name] = [

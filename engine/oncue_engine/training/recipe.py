@@ -116,13 +116,17 @@ class Recipe(TrainedParts):
             build_style_items(clips), len(index), self._folder("style"), self._loop("style"), self.config.style_encoder
         )
 
+    def make_vocoder(self) -> None:
+        """On true mels. S2M learns from its pitch predictor."""
+        self._train_vocoder("vocoder", with_made_mels=False)
+
     def make_s2mel(self) -> None:
         split = Split([], [])
         for item, made in zip(*self.mel_items(), strict=True):
             (split.held_out if is_held_out(item.sentence) else split.train).append(made)
         train_s2mel(
             split.train, split.held_out, self.codec(), self._folder("s2mel"), self._loop("s2mel"), self.config.s2mel,
-            S2MelTraining(),
+            S2MelTraining(), self.pitch_predictor(),
         )  # fmt: skip
 
     def make_made_mels(self) -> None:
@@ -139,18 +143,27 @@ class Recipe(TrainedParts):
             made = make_mels(s2mel, self.codec(), self._mel_items(items), speech.flow_steps, speech.guidance, seed=0)
             save_made_mels(target, [(items[i].sentence, items[i].speaker) for i in made], list(made.values()))
 
-    def make_vocoder(self) -> None:
+    def make_vocoder_made(self) -> None:
+        """The vocoder goes on, with mels that S2M made among the true ones; its steps go on too."""
+        begun = self._folder("vocoder_made") / "state.pt"
+        if not begun.exists():
+            begun.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._folder("vocoder") / "state.pt", begun)
+        self._train_vocoder("vocoder_made", with_made_mels=True)
+
+    def _train_vocoder(self, name: str, with_made_mels: bool) -> None:
         split, made = Split([], []), []
-        made_mels = load_made_mels(sorted((self.home / "made_mels").glob("shard-[0-9][0-9][0-9][0-9].npz")))
+        paths = sorted((self.home / "made_mels").glob("shard-[0-9][0-9][0-9][0-9].npz")) if with_made_mels else []
+        made_mels = load_made_mels(paths)
         index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
-        for path in self._shards("corpus", "vocoder"):
+        for path in self._shards("corpus", name):
             for clip in load_shard(path):
                 (split.held_out if is_held_out(clip.sentence) else split.train).append(vocoder_item(clip.samples))
                 mel = made_mels.get((clip.sentence, index[clip.speaker]))
                 if mel is not None and not is_held_out(clip.sentence):
                     made.append(vocoder_item(clip.samples, mel))
         train_vocoder(
-            split.train, made, split.held_out, self._folder("vocoder"), self._loop("vocoder"), self.config.vocoder,
+            split.train, made, split.held_out, self._folder(name), self._loop(name), self.config.vocoder,
             VocoderTraining(),
         )  # fmt: skip
 
@@ -187,7 +200,7 @@ class Recipe(TrainedParts):
             "t2s": self._state("t2s", "t2s."),
             "s2mel": self._state("s2mel", "s2mel."),
             "style": self._state("style", "style."),
-            "vocoder": self._state("vocoder", "vocoder."),
+            "vocoder": self._state(self.vocoder_stage, "vocoder."),
         }
         target = self.home / "nano" / "model"
         pace = natural_pace(self._tokens("package"))
@@ -200,7 +213,7 @@ class Recipe(TrainedParts):
         record = target / "training"
         record.mkdir(exist_ok=True)
         shutil.copyfile(self.schedule_path, record / "recipe.yaml")
-        for stage in states:
+        for stage in (*list(states)[:-1], self.vocoder_stage):
             shutil.copyfile(self._folder(stage) / "log.csv", record / f"{stage}.csv")
             draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 
@@ -212,9 +225,10 @@ STAGES = (
     "t2s_emotion",
     "t2s",
     "style",
+    "vocoder",
     "s2mel",
     "made_mels",
-    "vocoder",
+    "vocoder_made",
     "bank",
     "words",
     "package",

@@ -2,7 +2,8 @@
 
 A training row is [crop of another clip of the speaker | crop of the target], each length-regulated by itself as in
 synthesis. A random beginning of the target is given as prompt mel too: that is what a stream's later chunks see. Half
-of the rows get the latents of the language model, and a tenth loses style, prompt and condition, for guidance.
+of the rows get the latents of the language model, and a tenth loses style, prompt and condition, for guidance. Beside
+the flow's loss there are those of mel_heads.py, where a pitch predictor is given.
 
 Two settings are there for comparison only (ablations.py): `objective` regression takes the flow away, `text_width` adds
 text features that were repeated over the codes (paper, appendix B).
@@ -25,9 +26,11 @@ from torch import Tensor, nn
 
 from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.flow import solve, training_pair
+from oncue_engine.model.harmonic_source import PitchPredictor
 from oncue_engine.model.s2mel import S2Mel, S2MelConfig
 from oncue_engine.training.features import FRAMES_PER_TOKEN
 from oncue_engine.training.loop import LoopConfig, train
+from oncue_engine.training.mel_heads import ConditionHead, pitch_distance, read_pitch
 
 __all__ = [
     "GUIDANCE",
@@ -59,6 +62,9 @@ class S2MelTraining:
     """Rows whose target is the beginning of its utterance, right after the prompt: every stream begins so."""
     objective: Literal["flow", "regression"] = "flow"
     """`regression`: the same network as one plain function from condition to mel: no noise, no time, L1 to the mel."""
+    pitch_weight: float = 2.0
+    """Of the pitch that is read from the solved mel, and of the condition's own; a loss per octave."""
+    told_mel_weight: float = 0.25
     text_width: int = 0
     """Width of the items' text features; 0: they have none."""
 
@@ -202,11 +208,14 @@ def _words(item: MelItem, begin: int, codes: int) -> npt.NDArray[np.float16]:
     return item.words[begin : begin + codes]
 
 
-def s2mel_modules(config: S2MelConfig, settings: S2MelTraining) -> nn.ModuleDict:
-    """What is trained: `s2mel`, and with a text_width `words`, from text features to semantic ones."""
+def s2mel_modules(config: S2MelConfig, settings: S2MelTraining, with_pitch: bool = False) -> nn.ModuleDict:
+    """What is trained: `s2mel`; with a text_width `words`, from text to semantic features; with pitch `condition`."""
     modules = nn.ModuleDict({"s2mel": S2Mel(config)})
     if settings.text_width:
         modules["words"] = nn.Linear(settings.text_width, config.gpt_layer_widths[-1])
+    if with_pitch:
+        dit = config.dit
+        modules["condition"] = ConditionHead(dit.content_dim, dit.style_dim, dit.in_channels)
     return modules
 
 
@@ -235,9 +244,13 @@ def train_s2mel(
     loop: LoopConfig,
     config: S2MelConfig,
     settings: S2MelTraining,
+    pitch: PitchPredictor | None = None,
 ) -> S2Mel:
-    """Train; validation prints the flow loss and the mel distance of an 8-step solution on held-out items."""
-    modules = s2mel_modules(config, settings)
+    """Train; validation prints the flow loss and the mel distance of an 8-step solution on held-out items.
+
+    With a (frozen) `pitch` predictor the losses of mel_heads.py are added, and validation prints octaves off.
+    """
+    modules = s2mel_modules(config, settings, pitch is not None)
     model = modules["s2mel"]
     assert isinstance(model, S2Mel)
     drawer, checks = _Drawer(items, settings), _Drawer(held_out, settings)
@@ -246,25 +259,38 @@ def train_s2mel(
         for step in itertools.count(first_step):
             yield drawer.batch(f"s2mel/{step}")
 
-    def loss(batch: _Batch) -> Tensor:
+    def losses(batch: _Batch, step: int = 0) -> dict[str, Tensor]:
         rng = random.Random(f"flow/{batch.seed}")
         data = batch_tensors(modules, codec, batch, settings.latent_share)
         solved, mel = data["solved"], data["mel"]
         count = solved.sum() * mel.shape[1]
         if settings.objective == "regression":
-            return ((_regressed(model, data).float() - mel).abs() * solved).sum() / count
+            off = ((_regressed(model, data).float() - mel).abs() * solved).sum() / count
+            return {"loss": off, "regression": off}
         t = torch.tensor([rng.random() for _ in batch.rows])
         keep = torch.tensor([float(rng.random() >= settings.drop_share) for _ in batch.rows])[:, None, None]
         point, velocity = training_pair(torch.randn_like(mel), mel, t)
         guess = model.estimator(
             point * solved, mel * (1 - solved) * keep, data["mu"] * keep, data["style"] * keep[:, :, 0], t
         )
-        return ((guess.float() - velocity).abs() * solved).sum() / count
+        flow = ((guess.float() - velocity).abs() * solved).sum() / count
+        if pitch is None:
+            return {"loss": flow, "flow": flow}
+        with torch.autocast(mel.device.type, enabled=False):
+            true = read_pitch(pitch, mel)
+            # where the flow would end, were it straight from here on
+            end = torch.where(solved > 0, point + (1.0 - t[:, None, None]) * guess.float(), mel)
+            read = pitch_distance(pitch(end), true, solved[:, 0] * keep[:, :, 0])
+        head = modules["condition"]
+        assert isinstance(head, ConditionHead)
+        told = head.losses(data["mu"], data["style"], mel, true, solved)
+        extra = settings.pitch_weight * (read + told["told_pitch"]) + settings.told_mel_weight * told["told_mel"]
+        return {"loss": flow + extra, "flow": flow, "pitch": read, **told}
 
     def validate() -> dict[str, float]:
         torch.manual_seed(0)
-        mean = torch.stack([loss(checks.batch(f"check/{k}", 8)) for k in range(4)]).mean()
-        found = {settings.objective: float(mean)}
+        parts = [losses(checks.batch(f"check/{k}", 8)) for k in range(4)]
+        found = {key: float(torch.stack([part[key] for part in parts]).mean()) for key in parts[0] if key != "loss"}
         for name, share in (("mel_l1_codes", 0.0), ("mel_l1_latents", 1.0)):
             if share == 1.0 - settings.latent_share:
                 continue  # what it never saw
@@ -276,8 +302,6 @@ def train_s2mel(
             found[name] = float(torch.stack(errors).mean())
         return found
 
-    def losses(batch: _Batch, step: int) -> dict[str, Tensor]:
-        return {"loss": loss(batch)}
-
-    train("s2mel", folder, modules, batches, losses, loop, validate, companions=[codec])
+    companions = [codec] if pitch is None else [codec, pitch]
+    train("s2mel", folder, modules, batches, losses, loop, validate, companions=companions)
     return model

@@ -70,9 +70,9 @@ class T2STraining:
     max_prompt_frames: int = 75
     same_clip_emotion: float = 0.5
     """Items whose emotion prompt is the target itself, as in the paper; the others get another speaker's clip."""
-    hidden_codes: float = 0.5
+    hidden_codes: float = 0.7
     """Each item hides a share of its input codes drawn between 0 and this."""
-    blind_share: float = 0.1
+    blind_share: float = 0.25
     """Items that hide all of them: then only the length row tells the pace."""
     tied_length: bool = True
     """False: p comes from a table of its own (ablation)."""
@@ -82,7 +82,7 @@ class T2STraining:
     length_head_weight: float = 0.05
     emotion_weight: float = 0.3
     speaker_weight: float = 0.3
-    left_weight: float = 1.5
+    left_weight: float = 1.0
     mel_weight: float = 0.1
     stop_weight: float = 3.0
     """Of the stop in the code loss against any other code: there is one of it in a hundred."""

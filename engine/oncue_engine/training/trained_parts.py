@@ -16,6 +16,7 @@ from oncue_engine.checkpoints.config import ModelConfig, read_config
 from oncue_engine.model.bigvgan import BigVGAN
 from oncue_engine.model.campplus import CampPlus
 from oncue_engine.model.codec import SemanticCodec
+from oncue_engine.model.harmonic_source import PitchPredictor
 from oncue_engine.model.t2s import T2S
 from oncue_engine.training.codec import Statistics
 from oncue_engine.training.corpus import load_shard
@@ -105,10 +106,20 @@ class TrainedParts:
         style.load_state_dict(self._state("style", "style."))
         return style.eval().requires_grad_(False)
 
+    @property
+    def vocoder_stage(self) -> str:
+        """The last one that trained the vocoder."""
+        return "vocoder_made" if (self._folder("vocoder_made") / "state.pt").exists() else "vocoder"
+
     def vocoder(self) -> BigVGAN:
         vocoder = BigVGAN(self.config.vocoder)
-        vocoder.load_state_dict(self._state("vocoder", "vocoder."))
+        vocoder.load_state_dict(self._state(self.vocoder_stage, "vocoder."))
         return vocoder.eval().requires_grad_(False)
+
+    def pitch_predictor(self) -> PitchPredictor | None:
+        """How the vocoder reads pitch from a mel; None where it has no harmonic source."""
+        source = self.vocoder().source
+        return None if source is None else source.pitch
 
     def _split(self, items: list[Any]) -> Split:
         held_out = [item for item in items if is_held_out(item.sentence)]

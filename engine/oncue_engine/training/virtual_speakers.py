@@ -56,7 +56,7 @@ EMOTION_RULES: tuple[EmotionRule, ...] = (
     EmotionRule("calm", 1.0, 1.0, 1.0, 0.0, 0.0),
     EmotionRule("happy", 0.92, 1.18, 1.4, 2.0, 3.0, f0_slope=0.1, sway_hz=4.0, sway_octaves=0.16, sway_db=2.0),
     EmotionRule("angry", 0.82, 1.08, 1.3, 6.0, 7.0, f0_slope=-0.8, level_slope_db=-10.0),
-    EmotionRule("sad", 1.28, 0.85, 0.35, -6.0, -6.0, f0_slope=-0.15, breath=0.25),
+    EmotionRule("sad", 1.28, 0.85, 0.35, -6.0, -6.0, f0_slope=-0.45, level_slope_db=-4.0, breath=0.01),
     EmotionRule("afraid", 0.80, 1.28, 0.6, -2.0, 1.0, sway_hz=7.5, sway_octaves=0.12, sway_db=3.0),
     EmotionRule("disgusted", 1.20, 0.88, 1.1, 1.0, -3.0, sway_hz=2.0, sway_octaves=0.26, sway_db=4.0),
     EmotionRule("surprised", 0.98, 1.25, 1.5, 3.0, 2.0, f0_slope=0.9, level_slope_db=8.0),

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from oncue_engine.model.codec import CodecConfig, SemanticCodec
 from oncue_engine.model.dit import DiTConfig
+from oncue_engine.model.harmonic_source import PitchPredictor
 from oncue_engine.model.length_regulator import LengthRegulatorConfig
 from oncue_engine.model.s2mel import S2MelConfig
 from oncue_engine.model.wavenet import WaveNetConfig
 from oncue_engine.training.loop import LoopConfig
+from oncue_engine.training.mel_heads import pitch_distance
 from oncue_engine.training.s2mel import (
     MelItem,
     S2MelTraining,
@@ -85,6 +87,42 @@ def test_flow_learns_and_tells_what_it_can_do_with_codes_and_with_latents(tmp_pa
     assert {"valid_mel_l1_codes", "valid_mel_l1_latents"} <= found.keys()
     state = torch.load(tmp_path / "flow" / "state.pt", weights_only=True)
     assert all(key.startswith("s2mel.") for key in state["modules"]), "the served network and nothing else"
+
+
+class _Hill(PitchPredictor):
+    """Reads where the energy lies: two octaves from the lowest band to the highest."""
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        share = (2.0 * mel.clamp(-2.0, 2.0)).softmax(dim=1)
+        place = (share * torch.arange(80.0)[:, None]).sum(dim=1) / 40.0
+        return place, 4.0 * torch.ones_like(place)
+
+
+def _pitched(folder: Path, settings: S2MelTraining, steps: int) -> dict[str, float]:
+    torch.manual_seed(1)
+    loop = LoopConfig(steps=steps, peak_lr=4e-3, warmup_steps=10, bf16=False, log_every=10)
+    train_s2mel(items(40), items(8, 9), codec(), folder, loop, CONFIG, settings, _Hill(80).requires_grad_(False))
+    with (folder / "log.csv").open() as file:
+        return {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+
+
+def test_pitch_is_learnt_in_the_mel_and_in_the_condition(tmp_path: Path) -> None:
+    start = _pitched(tmp_path / "start", SETTINGS, steps=1)
+    found = _pitched(tmp_path / "with", SETTINGS, steps=60)
+    without = _pitched(tmp_path / "without", replace(SETTINGS, pitch_weight=0.0), steps=60)
+    for name in ("valid_told_pitch", "valid_told_mel"):
+        assert found[name] < 0.5 * start[name], name
+    assert found["valid_pitch"] < 0.97 * without["valid_pitch"], "the flow's own loss weighs it less"
+
+
+def test_pitch_counts_where_the_frame_is_voiced_and_solved() -> None:
+    octaves, logit = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.full((1, 4), 9.0)
+    true = torch.tensor([[1.5, 2.0, 0.0, 0.0]]), torch.tensor([[1.0, 1.0, 0.0, 1.0]])
+    counted = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    voicing = nn.functional.binary_cross_entropy_with_logits(logit[:, :3], true[1][:, :3])
+    expected = 0.25 + 0.2 * voicing
+    torch.testing.assert_close(pitch_distance((octaves, logit), true, counted), expected)
+    assert pitch_distance((octaves, logit), true, torch.zeros(1, 4)) == 0
 
 
 def test_regression_learns_in_the_same_loop(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def main() -> None:
         log = options.home / "nano" / stage / "log.csv"
         if log.exists() and processes.first:
             draw_curves(log, log.with_name("curves.png"))
+    processes.leave()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ class Processes:
         if self.count > 1:
             distributed.barrier()
 
+    def leave(self) -> None:
+        """At the end of a run, together: a process that ends while others still talk to it can take them down."""
+        if self.count > 1 and distributed.is_initialized():
+            distributed.barrier()
+            distributed.destroy_process_group()
+
     @contextmanager
     def in_turn(self) -> Iterator[None]:
         """The first process goes through the body alone, then the others: what it left on disk is there for them."""
@@ -43,6 +49,12 @@ class Processes:
         yield
         if self.first:
             self.wait()
+
+
+def _forsake() -> None:
+    """What is left to do for a run that failed before `Processes.leave`."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def agree(values: torch.Tensor) -> None:
@@ -74,5 +86,5 @@ def join(device: str = "auto") -> Processes:
         # Stages differ in device: gloo carries what is on a CPU, nccl what is on a GPU.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, timeout=_PATIENCE)
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(_forsake)
     return Processes(distributed.get_rank(), distributed.get_world_size(), chosen)

@@ -55,3 +55,4 @@ if __name__ == "__main__":
     agree(own)
     with processes.in_turn(), (where / "order.txt").open("a") as order:
         order.write(f"{processes.rank} {own.tolist()}\n")
+    processes.leave()

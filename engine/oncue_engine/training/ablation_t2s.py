@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from oncue_engine.training.loop import LoopConfig, trained_weights
 from oncue_engine.training.t2s import (
     PromptPicker,
     T2STraining,
-    order_positions,
     prefix_rows,
     t2s_modules,
     train_t2s,
@@ -121,18 +119,14 @@ class T2SBench:
     sentences: int
     probe_clips: int
     begin: T2S | None = None
-    """A trained model, from which every variant begins, with new tables for positions and lengths; None: nothing."""
+    """What every variant begins from; None: nothing."""
 
     def run(self, settings: T2STraining, folder: Path, seed: int) -> dict[str, float]:
         """Train a variant's first stage in `folder` (or go on with it), and measure it."""
         torch.manual_seed(seed)
         settings = replace(settings, budget=self.budget)
-        begin = self.begin
-        if begin is not None:
-            begin = copy.deepcopy(begin)
-            order_positions(begin)
         train_t2s(
-            self.train, self.held_out, folder, self.loop, self.config, settings, "emotion", self.speakers, begin
+            self.train, self.held_out, folder, self.loop, self.config, settings, "emotion", self.speakers, self.begin
         )  # fmt: skip
         modules = t2s_modules(self.config, settings, self.speakers)
         modules.load_state_dict(trained_weights(folder))

@@ -36,6 +36,7 @@ from oncue_engine.training.loop import LoopConfig
 from oncue_engine.training.recipe import Recipe
 from oncue_engine.training.s2mel import MelItem
 from oncue_engine.training.sentences import everyday_sentences, harvest_sentences, is_held_out
+from oncue_engine.training.t2s import order_positions
 from oncue_engine.training.text_bert import TextBert, TextBertConfig, train_text_bert, word_rows
 from oncue_engine.training.tokens import TokenItem
 
@@ -186,13 +187,15 @@ class Ablations:
         plan = self.plan["t2s"]
         self.recipe.schedule["t2s_emotion"] = {**self.recipe.schedule["t2s_emotion"], "shards": plan["shards"]}
         split = self.recipe.t2s_split("t2s_emotion")
+        begin = self.recipe.t2s() if plan["begin"] == "trained" else None
+        if begin:
+            order_positions(begin)  # new tables for positions and lengths: every variant learns them again
         bench = T2SBench(
             split.train, split.held_out, self.recipe.config.t2s, LoopConfig(**plan["loop"]), plan["budget"],
             len(self.recipe.speakers), plan["sentences"], plan["probe_clips"],
-            self.recipe.t2s() if plan["begin"] == "trained" else None,
+            begin,
         )  # fmt: skip
-        stages = ("codec", "t2s") if plan["begin"] == "trained" else ("codec",)
-        runs = Runs(self.folder / "t2s", self._inputs(plan, stages))
+        runs = Runs(self.folder / "t2s", self._inputs(plan, ("codec", "t2s") if begin else ("codec",)))
         found: dict[str, list[dict[str, float]]] = {}
         for name in variants:
             found[name] = [

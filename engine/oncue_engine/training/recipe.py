@@ -153,8 +153,7 @@ class Recipe(TrainedParts):
 
     def _train_vocoder(self, name: str, with_made_mels: bool) -> None:
         split, made = Split([], []), []
-        paths = sorted((self.home / "made_mels").glob("shard-[0-9][0-9][0-9][0-9].npz")) if with_made_mels else []
-        made_mels = load_made_mels(paths)
+        made_mels = load_made_mels(self._shards("made_mels") if with_made_mels else [])
         index = {speaker.name: i for i, speaker in enumerate(self.speakers)}
         for path in self._shards("corpus", name):
             for clip in load_shard(path):
@@ -194,14 +193,9 @@ class Recipe(TrainedParts):
 
     def make_package(self) -> None:
         """Write the model folder to `<home>/nano/model`, with recipe, logs and curves of its training."""
-        states = {
-            "encoder": self._state("encoder", "encoder."),
-            "codec": self._state("codec", "codec."),
-            "t2s": self._state("t2s", "t2s."),
-            "s2mel": self._state("s2mel", "s2mel."),
-            "style": self._state("style", "style."),
-            "vocoder": self._state(self.vocoder_stage, "vocoder."),
-        }
+        stages = {block: block for block in ("encoder", "codec", "t2s", "s2mel", "style")}
+        stages["vocoder"] = self.vocoder_stage
+        states = {block: self._state(stage, f"{block}.") for block, stage in stages.items()}
         target = self.home / "nano" / "model"
         pace = natural_pace(self._tokens("package"))
         write_model(target, self.config_path, self.statistics(), states, pace)
@@ -213,7 +207,7 @@ class Recipe(TrainedParts):
         record = target / "training"
         record.mkdir(exist_ok=True)
         shutil.copyfile(self.schedule_path, record / "recipe.yaml")
-        for stage in (*list(states)[:-1], self.vocoder_stage):
+        for stage in stages.values():
             shutil.copyfile(self._folder(stage) / "log.csv", record / f"{stage}.csv")
             draw_curves(record / f"{stage}.csv", record / f"{stage}.png")
 

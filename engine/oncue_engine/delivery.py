@@ -138,7 +138,7 @@ class Delivery:
             self._playback.deliver(count, now_s)
         self._emit(chunk)
 
-    def finish(self, codes: int, prompt_encodes: int, reason: str) -> bool:
+    def finish(self, codes: int, prompt_encodes: int, fewest_flow_steps: int, reason: str) -> bool:
         """Send Finished if all audio has been sent; False while some is waiting."""
         if not self._ended or self._pending:
             return False
@@ -151,6 +151,7 @@ class Delivery:
                 time_to_first_audio_s=first - self.born_s,
                 generation_s=self._last_audio_s - self.born_s,
                 prompt_encodes=prompt_encodes,
+                fewest_flow_steps=fewest_flow_steps,
                 reason=reason,
             )
         )

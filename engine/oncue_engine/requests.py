@@ -25,6 +25,7 @@ __all__ = [
     "LengthPolicy",
     "Pacing",
     "PacingMode",
+    "Priority",
     "Reference",
     "Sampling",
     "SegmentPlan",
@@ -111,6 +112,16 @@ class Pacing:
     """None: 2 s."""
 
 
+class Priority(enum.IntEnum):
+    """Who comes first where not all can. Within one, whoever runs dry first."""
+
+    BACKGROUND = 0
+    """Behind everybody else, such as lines made ahead for later."""
+    NORMAL = 1
+    HIGH = 2
+    """Before everybody else, such as the line of the scene that is on."""
+
+
 @dataclass(frozen=True, slots=True)
 class UtteranceRequest:
     """One utterance. Raises nothing itself: Engine.plan and Engine.speak check it (errors.py)."""
@@ -128,6 +139,12 @@ class UtteranceRequest:
     pacing: Pacing = field(default_factory=Pacing)
     start_sample: int = 0
     """Samples before it are computed and not delivered, so that a retry can resume."""
+    priority: Priority = Priority.NORMAL
+    start_deadline_s: float | None = None
+    """Longest time from the request to its first audio, above 0. Where it cannot be met: Overloaded, at once."""
+    flexible_steps: bool = False
+    """Whether a chunk may be solved in fewer flow steps where its listener would run dry otherwise (never in the
+    engine's deterministic mode). Off: the same seed gives the same samples under any load."""
 
     @property
     def emotion_weights(self) -> EmotionWeights | None:
@@ -205,6 +222,8 @@ class Finished:
     generation_s: float
     prompt_encodes: int
     """Prompt encoder passes (speaker or emotion) that this utterance caused: 0 when all was cached."""
+    fewest_flow_steps: int
+    """Flow steps of the chunk that had the fewest; the model's own number unless the request was flexible."""
     reason: str
     """`complete`, or `token_limit` when free speech was cut at the model's limit."""
 

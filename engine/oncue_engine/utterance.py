@@ -243,7 +243,8 @@ class Utterance:
         self.delivery.send(now_s, self.codes_generated)
         if self.delivery.ended:
             limit = any(segment.sequence.hit_limit for segment in self._segments)
-            self.delivery.finish(self.codes_generated, self.prompt_encodes, "token_limit" if limit else "complete")
+            reason = "token_limit" if limit else "complete"
+            self.delivery.finish(self.codes_generated, self.prompt_encodes, self._config.speech.flow_steps, reason)
 
     def _end_segment(self, segment: _Segment) -> None:
         self.delivery.push(np.zeros(segment.length.pause_samples, dtype=np.float32))

@@ -1,0 +1,2 @@
+/* Decode steps of the autoregressive backbone (model/gpt.py): few rows, so the weights set the pace. */
+#include "kernels.h"

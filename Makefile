@@ -14,7 +14,7 @@ help: ## list the targets
 setup: $(STAMP) ## .venv in the repository root, everything installed
 
 # torch goes first, at the exact pin: resolving it together with the rest may choose another build.
-$(STAMP): pyproject.toml constraints.txt $(wildcard engine/oncue_engine/kernels/csrc/*)
+$(STAMP): pyproject.toml setup.py constraints.txt $(wildcard engine/oncue_engine/kernels/csrc/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(shell grep '^torch==' constraints.txt)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[server,train,eval,dev]'

@@ -1,4 +1,4 @@
-"""Builds the kernels (engine/oncue_engine/kernels): plain C, once for each level of x86-64; all else is in pyproject.toml.
+"""Builds the kernels (engine/oncue_engine/kernels): plain C, once for each level of x86-64. The rest: pyproject.toml.
 
 Without a compiler, or on another machine, they are left out, and PyTorch's own operations do the work.
 """

@@ -31,7 +31,11 @@ _SMALLEST_DELIVERY_S = 0.04
 
 
 class Delivery:
-    """Used by the engine's thread, but for `cancel` and `report_playhead`, which any thread may call."""
+    """Any thread may call it. Audio is pushed by one thread at a time; events leave in order, whoever sends them.
+
+    Questions take no lock: the scheduler asks them under a lock of its own, which an event callback, called under ours,
+    may be waiting for. An answer may be out of date by what is being sent just then.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,8 @@ class Delivery:
         self._on_event = on_event
         self._lock = threading.RLock()  # a callback may cancel its own utterance
         self._closed = False
+        self._opening: Started | None = None
+        """Started, until it is sent."""
         self._resampler = StreamingResampler(native_rate_hz, request.sample_rate_hz)
         self._pending: list[Samples] = []
         """Output samples that were not sent yet."""
@@ -62,8 +68,6 @@ class Delivery:
         self._max_lead = round(_DEFAULT_LEAD_S * request.sample_rate_hz) if lead is None else lead
         self._smallest = min(self._max_lead, round(_SMALLEST_DELIVERY_S * request.sample_rate_hz))
 
-    # Any thread
-
     def cancel(self) -> None:
         """No event is delivered once this returns."""
         with self._lock:
@@ -73,8 +77,6 @@ class Delivery:
         """The listener has played up to this sample."""
         with self._lock:
             self._playback.report(played_samples, time.monotonic())
-
-    # The engine's thread
 
     @property
     def closed(self) -> bool:
@@ -90,20 +92,29 @@ class Delivery:
         """Seconds of audio that are made and not played yet."""
         return self._lead(now_s) / self._request.sample_rate_hz
 
-    def is_ahead(self, now_s: float, chunk_s: float) -> bool:
-        """Whether the listener has so much that a next chunk of `chunk_s` would be too early."""
-        return self._paced and self.first_audio_s is not None and self._lead(now_s) > self._begin_at(chunk_s)
+    def is_ahead(self, now_s: float, chunk_s: float, coming_s: float) -> bool:
+        """Whether a next chunk of `chunk_s` would be too early for the listener, who is sure of `coming_s` more."""
+        if not self._paced or self.first_audio_s is None:
+            return False
+        return self._lead(now_s) + coming_s * self._request.sample_rate_hz > self._begin_at(chunk_s)
 
-    def wake_in_s(self, now_s: float, chunk_s: float) -> float | None:
+    def can_send(self, now_s: float) -> bool:
+        """Whether `send` or `finish` has anything to do."""
+        done = self._ended and not self._pending
+        return not self._closed and (self._opening is not None or done or self._allowed(now_s) > 0)
+
+    def wake_in_s(self, now_s: float, chunk_s: float, coming_s: float) -> float | None:
         """When pacing will allow something again; None where it holds nothing back."""
         if self._closed or not self._paced or self.first_audio_s is None:
             return None
         waits = []
-        if self._pending:
-            enough = self._max_lead - min(self._smallest, self._waiting())
+        waiting = self._waiting()
+        if waiting:
+            enough = self._max_lead - min(self._smallest, waiting)
             waits.append(self._playback.seconds_until_lead(enough, now_s))
         if not self._ended:
-            waits.append(self._playback.seconds_until_lead(self._begin_at(chunk_s) - self._waiting(), now_s))
+            sure = waiting + coming_s * self._request.sample_rate_hz
+            waits.append(self._playback.seconds_until_lead(self._begin_at(chunk_s) - sure, now_s))
         return min(waits, default=None)
 
     def push(self, native: Samples) -> None:
@@ -115,48 +126,49 @@ class Delivery:
         self._add(self._resampler.flush().numpy())
         self._ended = True
 
-    def start(self, num_segments: int) -> None:
-        """Send Started."""
+    def open(self, num_segments: int) -> None:
+        """Started is to be sent first."""
         request = self._request
-        self._emit(Started(request.seed, request.sample_rate_hz, num_segments, self._total, request.emotion_weights))
+        self._opening = Started(
+            request.seed, request.sample_rate_hz, num_segments, self._total, request.emotion_weights
+        )
 
     def send(self, now_s: float, codes_generated: int) -> None:
         """Send what there is and what the pacing allows."""
-        count = self._waiting()
-        if self._paced and count:
-            allowed = int(self._max_lead - self._playback.lead_samples(now_s))
-            count = min(count, allowed) if allowed >= min(count, self._smallest) else 0
-        if count <= 0 or self._closed:
-            return
-        joined = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
-        self._pending = [joined[count:]] if count < len(joined) else []
-        if self.first_audio_s is None:
-            self.first_audio_s = now_s
-        chunk = AudioChunk(self._sequence, self._playback.sent, joined[:count], codes_generated)
-        self._sequence += 1
         with self._lock:
+            self._emit_opening()
+            count = self._allowed(now_s)
+            if count <= 0 or self._closed:
+                return
+            joined = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
+            self._pending = [joined[count:]] if count < len(joined) else []
+            if self.first_audio_s is None:
+                self.first_audio_s = now_s
+            chunk = AudioChunk(self._sequence, self._playback.sent, joined[:count], codes_generated)
+            self._sequence += 1
             self._playback.deliver(count, now_s)
-        self._emit(chunk)
+            self._emit(chunk)
 
     def finish(self, codes: int, prompt_encodes: int, fewest_flow_steps: int, reason: str) -> bool:
         """Send Finished if all audio has been sent; False while some is waiting."""
-        if not self._ended or self._pending:
-            return False
-        first = self._last_audio_s if self.first_audio_s is None else self.first_audio_s
-        self._emit(
-            Finished(
-                total_samples=self.produced,
-                total_codes=codes,
-                seed=self._request.seed,
-                time_to_first_audio_s=first - self.born_s,
-                generation_s=self._last_audio_s - self.born_s,
-                prompt_encodes=prompt_encodes,
-                fewest_flow_steps=fewest_flow_steps,
-                reason=reason,
+        with self._lock:
+            if not self._ended or self._pending:
+                return False
+            first = self._last_audio_s if self.first_audio_s is None else self.first_audio_s
+            self._emit(
+                Finished(
+                    total_samples=self.produced,
+                    total_codes=codes,
+                    seed=self._request.seed,
+                    time_to_first_audio_s=first - self.born_s,
+                    generation_s=self._last_audio_s - self.born_s,
+                    prompt_encodes=prompt_encodes,
+                    fewest_flow_steps=fewest_flow_steps,
+                    reason=reason,
+                )
             )
-        )
-        self._closed = True
-        return True
+            self._closed = True
+            return True
 
     def fail(self, error: Exception) -> None:
         """Send Failed; nothing follows."""
@@ -164,8 +176,10 @@ class Delivery:
             wrapped = GenerationFailed(f"generation stopped: {error!r}", reason="INTERNAL")
             wrapped.__cause__ = error
             error = wrapped
-        self._emit(Failed(error))
-        self._closed = True
+        with self._lock:
+            self._emit_opening()
+            self._emit(Failed(error))
+            self._closed = True
 
     def _lead(self, now_s: float) -> float:
         return self._playback.lead_samples(now_s) + self._waiting()
@@ -177,16 +191,30 @@ class Delivery:
     def _waiting(self) -> int:
         return sum(len(samples) for samples in self._pending)
 
+    def _allowed(self, now_s: float) -> int:
+        """Waiting samples that may be sent now."""
+        count = self._waiting()
+        if not self._paced or count == 0:
+            return count
+        allowed = int(self._max_lead - self._playback.lead_samples(now_s))
+        return min(count, allowed) if allowed >= min(count, self._smallest) else 0
+
     def _add(self, samples: Samples) -> None:
         """Output samples in order; those beyond the length, or before the first one asked for, are dropped here."""
-        if self._total is not None:
-            samples = samples[: self._total - self.produced]
-        skip = min(len(samples), max(0, self._request.start_sample - self.produced))
-        self.produced += len(samples)
-        if len(samples) > skip:
-            # The resampler may overshoot a full-scale edge.
-            self._pending.append(np.clip(samples[skip:], -1.0, 1.0))
-        self._last_audio_s = time.monotonic()
+        with self._lock:
+            if self._total is not None:
+                samples = samples[: self._total - self.produced]
+            skip = min(len(samples), max(0, self._request.start_sample - self.produced))
+            self.produced += len(samples)
+            if len(samples) > skip:
+                # The resampler may overshoot a full-scale edge.
+                self._pending.append(np.clip(samples[skip:], -1.0, 1.0))
+            self._last_audio_s = time.monotonic()
+
+    def _emit_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            self._emit(opening)
 
     def _emit(self, event: Event) -> None:
         with self._lock:

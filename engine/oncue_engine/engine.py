@@ -1,19 +1,15 @@
 """The door: load a model once, prepare prompts, run many utterances at once. The server uses nothing else.
 
 All checks of a request are made here, in the caller's thread, before any work begins; the networks run on the
-engine's own thread (scheduler.py), and events come from it.
+engine's own threads (scheduler.py), and events come from them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from .checkpoints.embedded import model_folder
 from .checkpoints.loaded import LoadedModel, load_model
@@ -22,17 +18,14 @@ from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length
 from .engine_info import describe
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
+from .options import EngineOptions
 from .request_checks import check_emotion, check_settings, words_unsupported
 from .requests import (
     EmotionWeights,
     EmotionWords,
     EngineInfo,
     Event,
-    Failed,
-    Finished,
     LengthPolicy,
-    Pacing,
-    PacingMode,
     Reference,
     SegmentPlan,
     TargetSamples,
@@ -42,30 +35,30 @@ from .requests import (
 )
 from .scheduler import Scheduler
 from .stage_clock import StageTime
+from .stage_runner import StageRunner
 from .utterance import Script, Utterance, UtteranceHandle
+from .warm_up import warm_up
 from .word_weights import WordWeights
 
 __all__ = ["Engine", "UtteranceHandle"]
 
 _logger = logging.getLogger(__name__)
 
-_DEFAULT_THREADS = 2
-"""The networks are small: more threads wait for each other."""
-_MAX_SLOTS = 16
-_CACHE_BYTES = 2 * 2**30
-"""Key/value cache for all slots; a model of the public size gets fewer of them."""
 _MAX_LIVE = 64
-_WARM_UP_TOKENS = 40
 
 
 class Engine:
     """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
 
-    def __init__(self, model: LoadedModel, name: str, data_dir: Path, threads: int) -> None:
+    def __init__(self, model: LoadedModel, name: str, data_dir: Path, options: EngineOptions) -> None:
         """Use `Engine.load`."""
+        options = options.resolved(model.parameters)
+        assert options.lanes is not None and options.threads is not None
         self._model = model
         self._conditioner = Conditioner(model, data_dir / "conditioning")
-        self._scheduler = Scheduler(model, self._conditioner, slots=_slots(model), max_live=_MAX_LIVE, threads=threads)
+        runner = StageRunner(model, self._conditioner, options)
+        self._scheduler = Scheduler(runner, lanes=options.lanes, threads=options.threads, max_live=_MAX_LIVE)
+        self._options = options
         speech = model.config.speech
         self._geometry = Geometry(
             native_rate_hz=speech.sample_rate_hz,
@@ -78,19 +71,19 @@ class Engine:
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
-    def load(cls, model: str | Path, data_dir: Path, *, threads: int | None = None) -> Engine:
-        """Load `nano` (the embedded model) or a model folder, start the engine's thread, and warm it up.
+    def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
+        """Load `nano` (the embedded model) or a model folder, start the engine's lanes, and warm them up.
 
-        `data_dir` keeps prepared prompts; `threads` is how many the networks use (default 2). CheckpointError for
-        files that are missing, misshapen or corrupt.
+        `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
+        InvalidRequest OPTION_INVALID.
         """
         folder = model_folder(model)
         loaded = load_model(folder)
         name = "nano" if model == "nano" else folder.name
-        engine = cls(loaded, name, data_dir, threads or _DEFAULT_THREADS)
+        engine = cls(loaded, name, data_dir, options or EngineOptions())
         engine._scheduler.start()
         try:
-            engine._warm_up()
+            warm_up(loaded, engine._conditioner, engine._scheduler, engine._geometry)
         except BaseException:
             engine.close()
             raise
@@ -148,7 +141,7 @@ class Engine:
         `on_event` must return quickly: nothing else is generated meanwhile. If it raises, its utterance ends. Raises
         InvalidRequest (ReferenceRejected and LengthInfeasible too), Unsupported, or Overloaded.
         """
-        segments, _, lengths = self._check(request)
+        segments, limits, lengths = self._check(request)
         request = self._resolve(request)
         emotion = request.emotion
         script = Script(
@@ -165,6 +158,7 @@ class Engine:
             emotion_clip=self._clip(emotion)
             if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
             else None,
+            expected_s=self._expected_s(request, limits),
         )
         return self._submit(Utterance(script, self._model.config, self._model.vocoder.context_frames, on_event))
 
@@ -222,11 +216,20 @@ class Engine:
         most = self._geometry.max_segment_tokens
         return [min(most, self._model.pace.natural_tokens([p.id for p in segment.pieces])) for segment in segments]
 
+    def _expected_s(self, request: UtteranceRequest, limits: LengthRange) -> float:
+        match request.length:
+            case TargetSamples(samples):
+                return samples / request.sample_rate_hz
+            case TargetTokens(tokens):
+                return tokens / self._info.token_rate_hz
+            case None:
+                return limits.natural_samples / request.sample_rate_hz
+
     # Work
 
     def _submit(self, utterance: Utterance) -> UtteranceHandle:
         self._scheduler.submit(utterance)
-        return UtteranceHandle(utterance, self._scheduler.wake)
+        return UtteranceHandle(utterance.delivery, self._scheduler.wake)
 
     def _clip(self, reference: Reference) -> Waveform:
         return decode_reference(reference.path)
@@ -239,42 +242,3 @@ class Engine:
 
         passes: int = self._scheduler.call(counted).result()
         return passes
-
-    def _warm_up(self) -> None:
-        """Speak once through every network, so that the first listener is not slower than the tenth."""
-        generator = torch.Generator().manual_seed(0)
-        rate_hz = self._model.config.speech.sample_rate_hz
-        clip = Waveform(0.1 * torch.randn(2 * rate_hz, generator=generator), rate_hz)
-        voice = self._scheduler.call(lambda: self._conditioner.encode_voice(clip)).result()
-        tokens = min(_WARM_UP_TOKENS, self._geometry.max_segment_tokens)
-        request = UtteranceRequest(
-            text="",
-            voice=Reference(Path(), hashlib.sha256().hexdigest()),
-            sample_rate_hz=rate_hz,
-            length=TargetTokens(tokens),
-            pacing=Pacing(PacingMode.UNPACED),
-        )
-        lengths = allot(request.length, request.length_policy, [tokens], self._geometry, rate_hz)
-        script = Script(request, ((self._model.config.t2s.stop_text_token + 1,) * 8,), lengths, None, None, None)
-        done = threading.Event()
-        outcome: list[Event] = []
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, Finished | Failed):
-                outcome.append(event)
-                done.set()
-
-        utterance = Utterance(script, self._model.config, self._model.vocoder.context_frames, on_event)
-        utterance.voice, utterance.emotion = voice, voice.own_emotion
-        self._submit(utterance)
-        done.wait()
-        if isinstance(outcome[0], Failed):
-            raise outcome[0].error
-        self._conditioner.reset_prompt_encodes()
-
-
-def _slots(model: LoadedModel) -> int:
-    """Segments whose tokens are drawn at once: as many as the cache has room for, at least one."""
-    t2s, speech = model.config.t2s, model.config.speech
-    positions = t2s.conditioning_rows + speech.max_segment_pieces + speech.max_segment_tokens + 3
-    return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (positions * t2s.layers * t2s.model_dim * 2 * 4)))

@@ -8,6 +8,7 @@
     ├── Overloaded              not now; `retry_after_s` says when to try again
     ├── CheckpointError         files of a model that are missing, misshapen or corrupt
     └── GenerationFailed        the model itself went wrong (NaN, no end, an exception in a stage)
+        └── OutOfMemory         there was no memory for this utterance
 
 Each carries a `reason`: a constant in capitals that programs switch on; the message is for people.
 The server maps this tree to gRPC codes in one place.
@@ -23,6 +24,7 @@ __all__ = [
     "GenerationFailed",
     "InvalidRequest",
     "LengthInfeasible",
+    "OutOfMemory",
     "Overloaded",
     "ReferenceRejected",
     "Unsupported",
@@ -96,3 +98,9 @@ class GenerationFailed(EngineError):
     """The model went wrong in mid-utterance."""
 
     default_reason = "GENERATION_FAILED"
+
+
+class OutOfMemory(GenerationFailed):
+    """A call for this utterance did not get the memory it needs; those beside it go on."""
+
+    default_reason = "OUT_OF_MEMORY"

@@ -1,11 +1,12 @@
-"""The only loop: one thread owns the networks, and gives them, step by step, to whoever runs dry first.
+"""Who works next: lanes take work, step by step, for whoever runs dry first.
 
-    schedule     which stage, for which utterances (a list of jobs)
+    schedule     the most urgent stage that may run, and the utterances that can share its call
     run          that stage, once
-    postprocess  what came of it goes to the listeners; who is done or failed leaves
+    postprocess  what came of it: the next stage may have it; who is done or failed leaves
 
-Tokens of all who may go along are decoded in one batch; flow and vocoder calls take lists of jobs, of one job each so
-far. A listener who is far enough ahead gets no work at all (pacing), so that the device is free for the others.
+A lane is a thread that goes round these three. One lock guards the queues and everything that is decided; what takes
+time runs outside it, on what belongs to the stage alone. So on two lanes the tokens of one utterance are drawn while
+another is rendered, or its own chunk before them. A listener who is far enough ahead gets no work at all (pacing).
 """
 
 from __future__ import annotations
@@ -15,24 +16,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
-from .checkpoints.loaded import LoadedModel
-from .conditioning import Conditioner
-from .decoding.batch import TokenBatch, prefix_rows
 from .errors import GenerationFailed, Overloaded
-from .model.emotion_bank import mix_bank, scale_weights
-from .model.flow import FlowSchedule
-from .model.t2s import merge_emotion
-from .rendering.mel import render_mel
-from .rendering.wave import render_wave
-from .requests import EmotionWeights, Reference
+from .forecast import Forecast
+from .requests import Priority
 from .stage_clock import StageClock
-from .utterance import Stage, Utterance
+from .stage_runner import StageRunner
+from .utterance import Need, Stage, Utterance
+from .work import Task, Work
 
 __all__ = ["Scheduler"]
 
@@ -40,72 +34,59 @@ _logger = logging.getLogger(__name__)
 
 _TASK_ALLOWANCE_S = 1.0
 """Work outside utterances (preparing a prompt) queues behind audio that is due sooner."""
-_RETRY_AFTER_S = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class _Task:
-    """A call that must run on the engine's thread."""
-
-    call: Callable[[], Any]
-    future: Future[Any]
-    born_s: float = field(default_factory=time.monotonic)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One step: a task, or a stage with the utterances that take part."""
-
-    task: _Task | None = None
-    stage: Stage | None = None
-    utterances: tuple[Utterance, ...] = ()
+_SHORTEST_RETRY_S = 0.1
+_FULL_RETRY_S = 1.0
+_SHARED = {Stage.PROMPT: Stage.PROMPT, Stage.PREFILL: Stage.DECODE, Stage.DECODE: Stage.DECODE}
+"""Stages of which one call runs at a time, under the name of what they share: the encoders, the slots of tokens."""
 
 
 class Scheduler:
     """Start it once with `start`; `submit`, `call`, `wake` and `stop` may be called from any thread."""
 
-    def __init__(
-        self, model: LoadedModel, conditioner: Conditioner, *, slots: int, max_live: int, threads: int
-    ) -> None:
-        """`slots`: segments whose tokens are drawn at once; `max_live`: utterances at once, paused ones included."""
-        config = model.config
-        longest = config.speech.max_segment_pieces + 2 + config.speech.max_segment_tokens + 1
+    def __init__(self, runner: StageRunner, *, lanes: int, threads: int, max_live: int) -> None:
+        """`threads`: inside each call; `max_live`: utterances at once, waiting and paused ones included."""
         self.clock = StageClock()
-        self._model = model
-        self._conditioner = conditioner
-        self._batch = TokenBatch(model.t2s, slots, config.t2s.conditioning_rows + longest)
-        self._flow = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
-        self._max_live = max_live
+        self._runner = runner
         self._threads = threads
+        self._max_live = max_live
+        self._forecast = Forecast(lanes)
         self._condition = threading.Condition()
-        self._arrivals: list[Utterance] = []
-        self._tasks: list[_Task] = []
+        self._tasks: list[Task] = []
         self._live: list[Utterance] = []
-        self._admitted = 0
-        """Live and arriving, kept under the lock for the door."""
-        self._woken = False
+        self._taken: set[Stage] = set()
+        """What `_SHARED` names and a lane is at."""
+        self._resting = 0
+        """Lanes that wait for work."""
         self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name="oncue-engine", daemon=True)
+        self._lanes = [
+            threading.Thread(target=self._lane, name=f"oncue-lane-{number}", daemon=True) for number in range(lanes)
+        ]
 
     # Any thread
 
     def start(self) -> None:
-        self._thread.start()
+        for lane in self._lanes:
+            lane.start()
 
     def submit(self, utterance: Utterance) -> None:
-        """Take an utterance in. Overloaded where `max_live` are there; GenerationFailed ENGINE_CLOSED."""
+        """Take an utterance in.
+
+        Overloaded where `max_live` are there, or where its start deadline cannot be met; GenerationFailed
+        ENGINE_CLOSED.
+        """
         with self._condition:
             if self._stopping:
                 raise _closed()
-            if self._admitted >= self._max_live:
-                raise Overloaded(f"{self._max_live} utterances are live already", retry_after_s=_RETRY_AFTER_S)
-            self._admitted += 1
-            self._arrivals.append(utterance)
+            if len(self._live) >= self._max_live:
+                raise Overloaded(f"{self._max_live} utterances are live already", retry_after_s=_FULL_RETRY_S)
+            self._check_deadline(utterance)
+            utterance.delivery.open(len(utterance.script.lengths))
+            self._live.append(utterance)
             self._condition.notify()
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """Run `function` on the engine's thread, when no audio is due sooner."""
-        task = _Task(function, Future())
+        """Run `function` on a lane, no other prompt being prepared meanwhile, when no audio is due sooner."""
+        task = Task(function)
         with self._condition:
             if self._stopping:
                 task.future.set_exception(_closed())
@@ -117,213 +98,197 @@ class Scheduler:
     def wake(self) -> None:
         """Something changed from outside: a cancel, a playhead."""
         with self._condition:
-            self._woken = True
             self._condition.notify()
 
     def stop(self) -> None:
-        """End everything that is live with Failed, and the thread. Returns when it has ended; more calls do nothing."""
+        """End everything that is live with Failed, and the lanes. Returns when they are gone; more calls do nothing."""
         with self._condition:
             self._stopping = True
-            self._condition.notify()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._condition.notify_all()
+        for lane in self._lanes:
+            if lane.is_alive() and lane is not threading.current_thread():
+                lane.join()
+        self._end_all()
 
     @property
     def live(self) -> int:
-        """Utterances that are live or arriving."""
-        return self._admitted
+        """Utterances that are live, waiting ones included."""
+        return len(self._live)
 
     @property
     def free_slots(self) -> int:
-        return self._batch.free_slots
+        return self._runner.free_slots
 
-    # The engine's thread
+    @property
+    def lanes(self) -> int:
+        return len(self._lanes)
 
-    def _loop(self) -> None:
+    def forget_costs(self) -> None:
+        """Learn anew what speech costs; what preparing a prompt costs stays."""
+        with self._condition:
+            self._forecast.forget()
+
+    # A lane
+
+    def _lane(self) -> None:
         torch.set_num_threads(self._threads)
         try:
             with torch.inference_mode():
-                while self._receive():
-                    work = self._schedule()
-                    if work is not None:
-                        self._run(work)
-                    self._postprocess()
+                while (work := self._take()) is not None:
+                    begin_s = time.perf_counter()
+                    through = self._runner.run(work)
+                    self._postprocess(work, through, time.perf_counter() - begin_s)
         except Exception:
-            # A fault of the loop itself. Nobody may wait for ever for a thread that is gone.
-            _logger.exception("the engine's loop failed")
+            # A fault of the loop itself. Nobody may wait for ever for a lane that is gone.
+            _logger.exception("a lane of the engine failed")
+            with self._condition:
+                self._stopping = True
+                self._condition.notify_all()
+            self._end_all()
+
+    def _take(self) -> Work | None:
+        """The next work, once there is any; None at the end."""
         with self._condition:
-            self._stopping = True
-            left, tasks = self._live + self._arrivals, self._tasks
+            while not self._stopping:
+                now_s = time.monotonic()
+                self._sweep()
+                self._let_in()
+                work, more = self._schedule(now_s)
+                if work is not None:
+                    self._begin(work)
+                    if more and self._resting:
+                        self._condition.notify()
+                    return work
+                self._resting += 1
+                try:
+                    self._condition.wait(self._idle_s(now_s))
+                finally:
+                    self._resting -= 1
+        return None
+
+    def _sweep(self) -> None:
+        """Let go of who has ended and is in no lane."""
+        for utterance in [utterance for utterance in self._live if utterance.closed and not utterance.busy]:
+            sequence = utterance.sequence
+            if sequence is not None:
+                if Stage.DECODE in self._taken:
+                    continue  # the slots are in use: when they are back
+                self._runner.release(sequence)
+            self._live.remove(utterance)
+
+    def _let_in(self) -> None:
+        """Streams in real time begin only while all of them can be served; others take what is left anyway."""
+        waiting = [utterance for utterance in self._live if not utterance.begun]
+        if not waiting:
+            return
+        streams = sum(utterance.streaming for utterance in self._live)
+        for utterance in sorted(waiting, key=lambda u: (-u.script.request.priority, u.delivery.born_s)):
+            if not utterance.unpaced:
+                if not self._forecast.fits(streams + 1):
+                    continue
+                streams += 1
+            utterance.begun = True
+
+    def _schedule(self, now_s: float) -> tuple[Work | None, bool]:
+        """The most urgent work, and whether there is more for another lane."""
+        needs = [
+            (need, utterance)
+            for utterance in self._live
+            for need in utterance.ready(now_s)
+            if self._can_run(need.stage)
+        ]
+        first = min(needs, key=_rank, default=None)
+        if self._tasks and Stage.PROMPT not in self._taken:
+            slack_s = _TASK_ALLOWANCE_S - (now_s - self._tasks[0].born_s)
+            if first is None or (False, True, -Priority.NORMAL, slack_s) < first[0].rank:
+                return Work(Stage.PROMPT, task=self._tasks.pop(0)), bool(needs)
+        if first is None:
+            return None, False
+        stage = first[0].stage
+        same = sorted((item for item in needs if item[0].stage is stage), key=_rank)
+        along = self._runner.share(stage, [utterance for _, utterance in same])
+        due = sum(not need.rank[1] and not need.rank[0] for need, _ in same)
+        crowd = max(1.0, due / len(self._lanes))
+        return Work(stage, tuple(along), crowd=crowd), len(needs) > len(along)
+
+    def _can_run(self, stage: Stage) -> bool:
+        if _SHARED.get(stage) in self._taken:
+            return False
+        return stage is not Stage.PREFILL or self._runner.free_slots > 0
+
+    def _begin(self, work: Work) -> None:
+        if work.stage in _SHARED:
+            self._taken.add(_SHARED[work.stage])
+        for utterance in work.utterances:
+            utterance.busy.add(work.stage)
+            if work.stage is Stage.FLOW:
+                utterance.begin_chunk()
+
+    def _postprocess(self, work: Work, through: Sequence[Utterance], seconds: float) -> None:
+        """`through`: utterances whose chunk left the stage."""
+        self.clock.add(work.name, max(1, len(work.utterances)), seconds)
+        with self._condition:
+            if work.stage in _SHARED:
+                self._taken.discard(_SHARED[work.stage])
+            for utterance in work.utterances:
+                utterance.busy.discard(work.stage)
+            for utterance in through:
+                if work.stage is Stage.FLOW:
+                    utterance.end_chunk()
+                else:
+                    utterance.end_wave()
+            self._learn(work, seconds)
+
+    def _learn(self, work: Work, seconds: float) -> None:
+        if work.stage is Stage.PROMPT:
+            if work.task is not None or any(utterance.prompt_encodes for utterance in work.utterances):
+                self._forecast.encoded(seconds)
+            return
+        audio_s = 0.0
+        for utterance in work.utterances:
+            utterance.work_s += seconds / len(work.utterances)
+            starting = utterance.counted_s == 0.0
+            made_s = utterance.count_made()
+            audio_s += made_s
+            if starting and made_s > 0.0:
+                self._forecast.started(utterance.work_s)
+        self._forecast.made(seconds, audio_s)
+
+    def _idle_s(self, now_s: float) -> float | None:
+        """How long nothing will change by itself."""
+        waits = [wait for utterance in self._live if (wait := utterance.wake_in_s(now_s)) is not None]
+        # A clock that is a hair too early would spin.
+        return min(waits) + 0.001 if waits else None
+
+    def _check_deadline(self, utterance: Utterance) -> None:
+        request = utterance.script.request
+        deadline_s = request.start_deadline_s
+        if deadline_s is None:
+            return
+        ahead = sum(
+            other.starting and request.priority <= other.script.request.priority and utterance.unpaced >= other.unpaced
+            for other in self._live
+        )
+        running = [other.remaining_s() for other in self._live if other.streaming and not other.starting]
+        expected_s = self._forecast.expected_start_s(ahead, running, utterance.clips_to_encode)
+        if expected_s > deadline_s:
+            raise Overloaded(
+                f"it would start after about {expected_s:.3g} s, later than its deadline of {deadline_s:g} s",
+                retry_after_s=max(_SHORTEST_RETRY_S, expected_s - deadline_s),
+            )
+
+    def _end_all(self) -> None:
+        with self._condition:
+            left, self._live = self._live, []
+            tasks, self._tasks = self._tasks, []
         for utterance in left:
             utterance.delivery.fail(_closed())
         for task in tasks:
             task.future.set_exception(_closed())
 
-    def _receive(self) -> bool:
-        """Take in what came; wait where there is nothing to do. False at the end."""
-        with self._condition:
-            if not (self._stopping or self._woken or self._arrivals or self._tasks):
-                self._condition.wait(self._idle_s())
-            self._woken = False
-            arrived, self._arrivals = self._arrivals, []
-            self._live.extend(arrived)
-            if self._stopping:
-                return False
-        for utterance in arrived:
-            utterance.delivery.start(len(utterance.script.lengths))
-        return True
 
-    def _idle_s(self) -> float | None:
-        """How long nothing can be done; 0 where there is work now."""
-        now_s = time.monotonic()
-        waits: list[float] = []
-        for utterance in self._live:
-            if utterance.closed or self._can_run(utterance, utterance.next_stage(now_s)):
-                return 0.0
-            wait = utterance.wake_in_s(now_s)
-            if wait is not None:
-                # A clock that is a hair too early would spin.
-                waits.append(wait + 0.001)
-        return min(waits, default=None)
-
-    def _schedule(self) -> _Work | None:
-        now_s = time.monotonic()
-        ready: list[tuple[tuple[bool, float], _Work]] = []
-        for utterance in self._live:
-            stage = None if utterance.closed else utterance.next_stage(now_s)
-            if self._can_run(utterance, stage):
-                ready.append((utterance.urgency(now_s), _Work(stage=stage, utterances=(utterance,))))
-        with self._condition:
-            for task in self._tasks[:1]:
-                ready.append(((False, _TASK_ALLOWANCE_S - (now_s - task.born_s)), _Work(task=task)))
-        if not ready:
-            return None
-        work = min(ready, key=lambda item: item[0])[1]
-        if work.stage is Stage.DECODE:
-            along = [u for u in self._live if not u.closed and (u in work.utterances or u.may_decode(now_s))]
-            return _Work(stage=Stage.DECODE, utterances=tuple(along))
-        return work
-
-    def _can_run(self, utterance: Utterance, stage: Stage | None) -> bool:
-        return stage is not None and (stage is not Stage.PREFILL or self._batch.free_slots > 0)
-
-    def _run(self, work: _Work) -> None:
-        if work.task is not None:
-            self._run_task(work.task)
-            return
-        assert work.stage is not None
-        with self.clock.measure(work.stage.value, len(work.utterances)):
-            if work.stage is Stage.DECODE:
-                self._decode(work.utterances)
-                return
-            for utterance in work.utterances:
-                try:
-                    self._run_one(work.stage, utterance)
-                except Exception as error:
-                    _log_failure(utterance, error)
-                    utterance.delivery.fail(error)
-
-    def _run_task(self, task: _Task) -> None:
-        with self._condition:
-            self._tasks.remove(task)
-        with self.clock.measure("task"):
-            if not task.future.set_running_or_notify_cancel():
-                return
-            try:
-                task.future.set_result(task.call())
-            except Exception as error:
-                task.future.set_exception(error)
-
-    def _run_one(self, stage: Stage, utterance: Utterance) -> None:
-        if stage is Stage.PROMPT:
-            self._prompt(utterance)
-        elif stage is Stage.PREFILL:
-            self._prefill(utterance)
-        elif stage is Stage.FLOW:
-            self._render_flow([utterance])
-        else:
-            self._render_wave([utterance])
-
-    def _prompt(self, utterance: Utterance) -> None:
-        """Find or make what the prompts give, and merge the emotion (spec 3.3, 4.2)."""
-        script, conditioner = utterance.script, self._conditioner
-        request = script.request
-        before = conditioner.prompt_encodes
-        voice = conditioner.voice(request.voice, script.voice_clip)
-        match request.emotion:
-            case None:
-                emotion = voice.own_emotion
-            case Reference() as clip:
-                wanted = conditioner.emotion(clip, script.emotion_clip).emotion
-                emotion = merge_emotion(voice.base_emotion, wanted, request.emotion_strength)
-            case EmotionWeights(weights):
-                bank = self._model.emotion_bank
-                assert bank is not None  # checked at the door
-                scaled = torch.tensor(scale_weights(weights, request.emotion_strength))
-                emotion = mix_bank(bank, voice.style[None], scaled, voice.own_emotion[None])[0]
-        utterance.prompt_encodes += conditioner.prompt_encodes - before
-        utterance.voice, utterance.emotion = voice, emotion
-
-    def _prefill(self, utterance: Utterance) -> None:
-        assert utterance.voice is not None and utterance.emotion is not None
-        text_ids, spec = utterance.next_text()
-        prefix = prefix_rows(self._model.t2s, utterance.voice.latents, utterance.emotion, spec.told_tokens, text_ids)
-        sequence = self._batch.start(prefix, spec)
-        utterance.add_segment(sequence)
-        if not sequence.live:
-            self._batch.release(sequence)
-
-    def _decode(self, utterances: Sequence[Utterance]) -> None:
-        rows = [(utterance, utterance.sequence) for utterance in utterances]
-        self._batch.step([sequence for _, sequence in rows if sequence is not None])
-        for utterance, sequence in rows:
-            if sequence is None or sequence.live:
-                continue
-            self._batch.release(sequence)
-            if sequence.error is not None:
-                _log_failure(utterance, sequence.error)
-                utterance.delivery.fail(sequence.error)
-
-    def _render_flow(self, utterances: Sequence[Utterance]) -> None:
-        """The next chunk of each: semantic rows, then one flow call for all."""
-        model, speech = self._model, self._model.config.speech
-        mels, jobs = [], []
-        for utterance in utterances:
-            codes, latents = utterance.tokens_to_condition()
-            rows = model.s2mel.semantic(latents[None], model.codec.embed(codes[None]))[0]
-            mel, chunk = utterance.begin_chunk(rows)
-            job = mel.job(chunk, model.s2mel)
-            if job is not None:
-                mels.append(mel)
-                jobs.append(job)
-        for mel, frames in zip(mels, render_mel(model.s2mel, jobs, self._flow, speech.guidance), strict=True):
-            mel.accept(frames)
-
-    def _render_wave(self, utterances: Sequence[Utterance]) -> None:
-        """What the last flow call has settled, for each."""
-        jobs = [(utterance, utterance.vocoder_job()) for utterance in utterances]
-        waves = iter(render_wave(self._model.vocoder, [job for _, job in jobs if job is not None]))
-        for utterance, job in jobs:
-            utterance.accept_wave(np.zeros(0, dtype=np.float32) if job is None else next(waves))
-
-    def _postprocess(self) -> None:
-        """Send what is ready; let go of who has ended."""
-        now_s = time.monotonic()
-        for utterance in self._live:
-            utterance.deliver(now_s)
-        ended = [utterance for utterance in self._live if utterance.closed]
-        for utterance in ended:
-            sequence = utterance.sequence
-            if sequence is not None:
-                self._batch.release(sequence)
-        if ended:
-            self._live = [utterance for utterance in self._live if not utterance.closed]
-            with self._condition:
-                self._admitted -= len(ended)
-
-
-def _log_failure(utterance: Utterance, error: Exception) -> None:
-    _logger.error("an utterance of %d segments failed", len(utterance.script.lengths), exc_info=error)
+def _rank(item: tuple[Need, Utterance]) -> tuple[bool, bool, int, float]:
+    return item[0].rank
 
 
 def _closed() -> GenerationFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ class StageTime:
 
 
 class StageClock:
-    """Written by one thread; `read` may be called from any."""
+    """Any thread may write and read."""
 
     def __init__(self) -> None:
         self._times: dict[str, StageTime] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def measure(self, stage: str, items: int = 1) -> Iterator[None]:
@@ -32,10 +34,15 @@ class StageClock:
         try:
             yield
         finally:
+            self.add(stage, items, time.perf_counter() - begin)
+
+    def add(self, stage: str, items: int, seconds: float) -> None:
+        """One call of `stage`, with so many items in it."""
+        with self._lock:
             old = self._times.get(stage, StageTime())
-            seconds = old.seconds + time.perf_counter() - begin
-            self._times[stage] = StageTime(old.calls + 1, old.items + items, seconds)
+            self._times[stage] = StageTime(old.calls + 1, old.items + items, old.seconds + seconds)
 
     def read(self) -> dict[str, StageTime]:
         """The sums so far."""
-        return dict(self._times)
+        with self._lock:
+            return dict(self._times)

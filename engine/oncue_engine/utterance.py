@@ -1,17 +1,20 @@
 """One live utterance: what it has to say, how far each stage is, and what it needs next.
 
 tokens of its segments -> chunks -> mel -> native samples -> delivery.py
+
+Its stages run side by side: while the vocoder works on one chunk, the flow may be at the next one and the tokens of the
+one after that be drawn. A stage that runs is in `busy`; what belongs to it is touched by nobody else meanwhile.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from .checkpoints.config import ModelConfig
@@ -19,33 +22,47 @@ from .conditioning import VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
 from .decoding.length import SegmentLength
 from .delivery import Delivery
-from .errors import GenerationFailed
 from .frontend.audio import Waveform
 from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
+from .rendering.flow_batch import FlowRow
 from .rendering.mel import SegmentMel, VoicePrompt
-from .rendering.wave import SegmentWave, VocoderJob, ease_out
+from .rendering.wave import SegmentWave
 from .requests import Event, PacingMode, UtteranceRequest
+from .speech_segment import RenderedChunk, SpeechSegment
 
-__all__ = ["Script", "Stage", "Utterance", "UtteranceHandle"]
+__all__ = ["Need", "Script", "Stage", "Utterance", "UtteranceHandle"]
 
 Samples = npt.NDArray[np.float32]
 
 _PREFETCH_S = 1.0
-"""Tokens that may be decoded beyond what the next chunk needs, while others decode anyway."""
+"""Tokens that may be decoded beyond what the next chunk needs."""
 _START_ALLOWANCE_S = 0.15
 """A new listener is as urgent as one who runs dry so soon; waiting makes it more urgent still."""
 _ENCODE_ALLOWANCE_S = 1.0
 """Prompt encoders take long: they queue behind audio that is due sooner."""
+_DUE_S = 0.5
+"""Who runs dry so soon comes before everybody who does not, whatever the priorities."""
+_MAX_RENDERED = 2
+"""Chunks of mel that may wait for the vocoder."""
 
 
 class Stage(enum.Enum):
-    """What an utterance needs next."""
+    """What an utterance can need."""
 
+    DELIVER = "deliver"
     PROMPT = "prompt"
     PREFILL = "prefill"
     DECODE = "decode"
     FLOW = "flow"
     WAVE = "wave"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A stage that may run now. The least `rank` comes first."""
+
+    rank: tuple[bool, bool, int, float]
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,39 +78,30 @@ class Script:
     voice_clip: Waveform | None
     """The voice's clip, where its tensors were not kept when the request came."""
     emotion_clip: Waveform | None
+    expected_s: float
+    """How long it will be, about."""
 
 
 class UtteranceHandle:
     """What the caller of Engine.speak holds. Any thread may call it, the event callback included."""
 
-    def __init__(self, utterance: Utterance, wake: Callable[[], None]) -> None:
-        self._utterance = utterance
+    def __init__(self, delivery: Delivery, wake: Callable[[], None]) -> None:
+        self._delivery = delivery
         self._wake = wake
 
     def cancel(self) -> None:
-        """No event follows once this returns; the slot is free after the step that is running now."""
-        self._utterance.delivery.cancel()
+        """No event follows once this returns; its slot is free after the step that is running now."""
+        self._delivery.cancel()
         self._wake()
 
     def report_playhead(self, played_samples: int) -> None:
         """The listener has played up to this sample of the utterance (output rate)."""
-        self._utterance.delivery.report_playhead(played_samples)
+        self._delivery.report_playhead(played_samples)
         self._wake()
 
 
-@dataclass(slots=True, eq=False)
-class _Segment:
-    """One segment on its way from tokens to samples."""
-
-    length: SegmentLength
-    sequence: Sequence
-    mel: SegmentMel
-    wave: SegmentWave
-    kept_samples: int = 0
-
-
 class Utterance:
-    """State of one utterance, for the engine's thread; `delivery` takes calls from others."""
+    """State of one utterance. The scheduler's lock guards `ready`, `begin_*` and `end_*`; `delivery` has its own."""
 
     def __init__(
         self, script: Script, config: ModelConfig, vocoder_reach: int, on_event: Callable[[Event], None]
@@ -102,21 +110,34 @@ class Utterance:
         request, speech = script.request, config.speech
         self.script = script
         self.delivery = Delivery(request, speech.sample_rate_hz, script.total_samples, on_event)
+        self.busy: set[Stage] = set()
+        self.begun = False
+        """Let in: before, its prompts may be prepared, and nothing else."""
+        self.work_s = 0.0
+        """Time that its share of all calls took so far."""
         self.voice: VoiceConditioning | None = None
         self.emotion: Tensor | None = None
         """Emotion vector [M], merged."""
         self.prompt_encodes = 0
+        self.fewest_flow_steps = speech.flow_steps
+        self.chunk: Chunk | None = None
+        """The chunk that the flow is at."""
+        self.row: FlowRow | None = None
+        """Its flow call, once begun."""
         self._config = config
         policy = ChunkPolicy()
         self._frames = frames = RenderFrames.of(policy, speech, vocoder_reach)
         self._planner = ChunkPlanner(policy, speech.token_rate_hz, frames.right / frames.rate_hz)
-        self._prefetch_tokens = round(_PREFETCH_S * speech.token_rate_hz)
-        self._segments: list[_Segment] = []
+        self._segments: list[SpeechSegment] = []
         self._rendering = 0
-        """Index of the segment whose chunks are rendered now."""
-        self._chunk: Chunk | None = None
-        """The chunk between its flow and its vocoder call."""
+        """Index of the segment that the flow is at."""
+        self._rendered: deque[RenderedChunk] = deque()
         self._rendered_tokens = 0
+        self.unpaced = request.pacing.mode is PacingMode.UNPACED
+        self.counted_s = 0.0
+        """Audio that was made of it when it was last counted."""
+        deadline_s = request.start_deadline_s
+        self._allowance_s = _START_ALLOWANCE_S if deadline_s is None else min(_START_ALLOWANCE_S, deadline_s)
 
     # What to do next
 
@@ -124,6 +145,16 @@ class Utterance:
     def closed(self) -> bool:
         """Cancelled, finished or failed: nothing is left to do for it."""
         return self.delivery.closed
+
+    @property
+    def starting(self) -> bool:
+        """No audio of it has been made yet."""
+        return self.delivery.produced == 0 and not self.closed
+
+    @property
+    def streaming(self) -> bool:
+        """Let in, in real time, and with audio left to make: it needs its share of the device until it ends."""
+        return self.begun and not self.unpaced and not self.closed and not self.delivery.ended
 
     @property
     def sequence(self) -> Sequence | None:
@@ -134,38 +165,96 @@ class Utterance:
     def codes_generated(self) -> int:
         return sum(len(segment.sequence.codes) for segment in self._segments)
 
-    def next_stage(self, now_s: float) -> Stage | None:
-        """The stage that its next audio waits for; None while it is ahead, or has only to deliver."""
-        if self.voice is None or self.emotion is None:
-            return Stage.PROMPT
-        if self.delivery.ended or self.delivery.is_ahead(now_s, self._planner.next_seconds()):
-            return None
-        if self._chunk is not None:
-            return Stage.WAVE
-        if self._next_chunk() is not None:
-            return Stage.FLOW
-        return Stage.DECODE if self.sequence is not None else Stage.PREFILL
+    @property
+    def clips_to_encode(self) -> int:
+        """Its prompts that were not kept when the request came."""
+        return (self.script.voice_clip is not None) + (self.script.emotion_clip is not None)
 
-    def may_decode(self, now_s: float) -> bool:
-        """Whether its tokens may go along in a step that somebody else needs."""
-        ahead = self.codes_generated - self._rendered_tokens
-        wanted = self._planner.chunk_tokens + self._prefetch_tokens
-        is_ahead = self.delivery.is_ahead(now_s, self._planner.next_seconds())
-        return self.sequence is not None and ahead < wanted and not is_ahead
+    @property
+    def flow_frames(self) -> int:
+        """Frames of its next flow step, about."""
+        if self.row is not None:
+            return self.row.frames
+        assert self.voice is not None
+        frames = self._frames
+        context = frames.context if self._rendered_tokens else 0
+        new = round(self._planner.next_seconds() * frames.rate_hz)
+        return int(self.voice.prompt_mel.shape[1]) + context + new
 
-    def urgency(self, now_s: float) -> tuple[bool, float]:
-        """Sort key: first those in real time, and among them who runs dry first."""
-        delivery = self.delivery
-        if self.script.request.pacing.mode is PacingMode.UNPACED:
-            return True, delivery.produced / self.script.request.sample_rate_hz
-        if delivery.first_audio_s is not None:
-            return False, delivery.lead_s(now_s)
+    @property
+    def wave_frames(self) -> int:
+        """Frames of its next vocoder call, about."""
+        rendered = self.rendered
+        return rendered.end_frame - rendered.segment.wave.done_frames + self._frames.left
+
+    def count_made(self) -> float:
+        """Seconds of audio that were made since it was last asked."""
+        made_s = self.delivery.produced / self.script.request.sample_rate_hz
+        before_s, self.counted_s = self.counted_s, made_s
+        return made_s - before_s
+
+    def remaining_s(self) -> float:
+        """Seconds of audio that are still to be made, about."""
+        return max(0.0, self.script.expected_s - self.delivery.produced / self.script.request.sample_rate_hz)
+
+    def slack_s(self, now_s: float) -> float:
+        """How long the listener can wait for the next sample; for one who has heard nothing yet, less and less."""
+        if self.delivery.first_audio_s is not None:
+            return self.delivery.lead_s(now_s)
         encoded = self.voice is not None and self.emotion is not None
-        return False, (_START_ALLOWANCE_S if encoded else _ENCODE_ALLOWANCE_S) - (now_s - delivery.born_s)
+        return (self._allowance_s if encoded else _ENCODE_ALLOWANCE_S) - (now_s - self.delivery.born_s)
+
+    def ready(self, now_s: float) -> Iterator[Need]:
+        """The stages that may run now, what they would make being wanted at all."""
+        if self.closed:
+            return
+        if Stage.DELIVER not in self.busy and self.delivery.can_send(now_s):
+            yield Need((False, False, 0, -1.0), Stage.DELIVER)
+        if self.voice is None or self.emotion is None:
+            if Stage.PROMPT not in self.busy:
+                yield self._need(Stage.PROMPT, now_s, 0.0)
+            return
+        if not self.begun or self.delivery.ended:
+            return
+        coming_s = self._waiting_s()
+        if self._rendered and Stage.WAVE not in self.busy:
+            yield self._need(Stage.WAVE, now_s, 0.0)
+        if self.delivery.is_ahead(now_s, self._planner.next_seconds(), coming_s):
+            return
+        chunk = self.chunk or self._next_chunk()
+        if chunk is not None and Stage.FLOW not in self.busy and len(self._rendered) < _MAX_RENDERED:
+            yield self._need(Stage.FLOW, now_s, coming_s)
+        if not self.busy & {Stage.PREFILL, Stage.DECODE} and self._wants_tokens():
+            next_s = 0.0 if chunk is None else self._planner.next_seconds()
+            stage = Stage.DECODE if self.sequence is not None else Stage.PREFILL
+            yield self._need(stage, now_s, coming_s + next_s)
 
     def wake_in_s(self, now_s: float) -> float | None:
         """When to look again at an utterance that has nothing to do now; None: not before something happens."""
-        return self.delivery.wake_in_s(now_s, self._planner.next_seconds())
+        return self.delivery.wake_in_s(now_s, self._planner.next_seconds(), self._waiting_s())
+
+    def _need(self, stage: Stage, now_s: float, coming_s: float) -> Need:
+        """`coming_s`: audio that will be there without it."""
+        request = self.script.request
+        if self.unpaced:
+            # Nobody runs dry: whoever has least comes first.
+            return Need((True, False, -request.priority, self.delivery.produced / request.sample_rate_hz), stage)
+        slack_s = self.slack_s(now_s) + coming_s
+        return Need((False, slack_s >= _DUE_S, -request.priority, slack_s), stage)
+
+    def _waiting_s(self) -> float:
+        """Audio on its way through the vocoder."""
+        frames = sum(item.end_frame - item.segment.wave.done_frames for item in list(self._rendered)[-1:])
+        return frames / self._frames.rate_hz
+
+    def _wants_tokens(self) -> bool:
+        if self.sequence is None and len(self._segments) == len(self.script.lengths):
+            return False
+        if self.starting:
+            # Nothing may hold up the first audio: only what it needs.
+            return not self._rendered and (self.chunk or self._next_chunk()) is None
+        ahead = self.codes_generated - self._rendered_tokens
+        return ahead < self._planner.chunk_tokens + round(_PREFETCH_S * self._config.speech.token_rate_hz)
 
     # Tokens
 
@@ -188,55 +277,60 @@ class Utterance:
         """The next segment has begun with `sequence`."""
         voice, number = self.voice, len(self._segments)
         assert voice is not None
-        length = self.script.lengths[number]
+        length, frames = self.script.lengths[number], self._frames
         prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         seed = self.script.request.seed
-        frames = self._frames
         mel = SegmentMel(length.frame_map, prompt, seed, number, frames.context, frames.window, frames.again)
         wave = SegmentWave(self._config.mel.hop_length, frames.left, frames.right)
-        self._segments.append(_Segment(length, sequence, mel, wave))
+        self._segments.append(SpeechSegment(length, sequence, mel, wave))
 
-    # Rendering: flow call, then vocoder call, of one chunk after the other
+    # Flow
 
-    def tokens_to_condition(self) -> tuple[Tensor, Tensor]:
-        """Codes [n] and latents [n,M] that the next chunk sees and that S2M has not had yet."""
-        segment, chunk = self._current(), self._next_chunk()
+    def begin_chunk(self) -> None:
+        """Fix the chunk that the flow works at from here on, if it has none."""
+        self.chunk = self.chunk or self._next_chunk()
+        assert self.chunk is not None
+
+    @property
+    def segment(self) -> SpeechSegment:
+        """The segment that the flow is at."""
+        return self._segments[self._rendering]
+
+    def end_chunk(self) -> None:
+        """The chunk's mel is there: the vocoder may have it, and the flow goes on to the next."""
+        chunk = self.chunk
         assert chunk is not None
-        begin = segment.mel.num_rows
-        codes = torch.tensor(segment.sequence.codes[begin : chunk.seen], dtype=torch.int64)
-        return codes, torch.stack(segment.sequence.latents[begin : chunk.seen])
-
-    def begin_chunk(self, rows: Tensor) -> tuple[SegmentMel, Chunk]:
-        """Take the semantic rows [n,D] of those tokens; the chunk is on its way from here."""
-        segment, chunk = self._current(), self._next_chunk()
-        assert chunk is not None
-        segment.mel.extend(rows)
-        self._chunk = chunk
-        return segment.mel, chunk
-
-    def vocoder_job(self) -> VocoderJob | None:
-        """The vocoder call for what the chunk's mel has settled."""
-        segment, chunk = self._current(), self._chunk
-        assert chunk is not None
-        return segment.wave.job(segment.mel.mel, chunk.last)
-
-    def accept_wave(self, samples: Samples) -> None:
-        """Native samples of the chunk. GenerationFailed NOT_FINITE."""
-        segment, chunk = self._current(), self._chunk
-        assert chunk is not None
-        if not np.isfinite(samples).all():
-            raise GenerationFailed("the waveform is not finite", reason="NOT_FINITE")
-        if segment.length.native_samples is not None:
-            samples = samples[: segment.length.native_samples - segment.kept_samples]
-        segment.kept_samples += len(samples)
-        if chunk.last:
-            samples = ease_out(samples, self._config.speech.sample_rate_hz, self._config.mel.hop_length)
-        self.delivery.push(samples)
+        self._rendered.append(self.segment.rendered(chunk))
         self._planner.advance(chunk)
         self._rendered_tokens += chunk.end - chunk.begin
-        self._chunk = None
-        if chunk.last:
-            self._end_segment(segment)
+        self._rendering += chunk.last
+        self.chunk = self.row = None
+
+    def _next_chunk(self) -> Chunk | None:
+        if self._rendering >= len(self._segments):
+            return None
+        sequence = self.segment.sequence
+        return self._planner.next(len(sequence.codes), sequence.finished)
+
+    # Vocoder
+
+    @property
+    def rendered(self) -> RenderedChunk:
+        """The chunk whose samples come next."""
+        return self._rendered[0]
+
+    def accept_wave(self, samples: Samples) -> None:
+        """Native samples of `rendered`. GenerationFailed NOT_FINITE."""
+        rendered, speech = self.rendered, self._config.speech
+        self.delivery.push(rendered.cut(samples, speech.sample_rate_hz, self._config.mel.hop_length))
+        if rendered.chunk.last:
+            self.delivery.push(np.zeros(rendered.segment.length.pause_samples, dtype=np.float32))
+            if rendered.segment is self._segments[-1] and len(self._segments) == len(self.script.lengths):
+                self.delivery.end()
+
+    def end_wave(self) -> None:
+        """The samples of `rendered` were accepted."""
+        self._rendered.popleft()
 
     def deliver(self, now_s: float) -> None:
         """Send what may be sent, and Finished after the last of it."""
@@ -244,19 +338,4 @@ class Utterance:
         if self.delivery.ended:
             limit = any(segment.sequence.hit_limit for segment in self._segments)
             reason = "token_limit" if limit else "complete"
-            self.delivery.finish(self.codes_generated, self.prompt_encodes, self._config.speech.flow_steps, reason)
-
-    def _end_segment(self, segment: _Segment) -> None:
-        self.delivery.push(np.zeros(segment.length.pause_samples, dtype=np.float32))
-        self._rendering += 1
-        if self._rendering == len(self.script.lengths):
-            self.delivery.end()
-
-    def _current(self) -> _Segment:
-        return self._segments[self._rendering]
-
-    def _next_chunk(self) -> Chunk | None:
-        if self._rendering >= len(self._segments):
-            return None
-        sequence = self._current().sequence
-        return self._planner.next(len(sequence.codes), sequence.finished)
+            self.delivery.finish(self.codes_generated, self.prompt_encodes, self.fewest_flow_steps, reason)

@@ -33,7 +33,15 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the networks.")] = None,
+    lanes: Annotated[int | None, typer.Option(min=1, help="Threads that run stages side by side.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads inside each call of a network.")] = None,
+    precision: Annotated[str, typer.Option(help="Of matrix products: auto, float32 or bfloat16.")] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Other listeners do not change a bit of anyone's speech; slower.")
+    ] = False,
+    flow_steps: Annotated[
+        int | None, typer.Option(min=1, help="Flow steps of every chunk; default: the model's own number.")
+    ] = None,
     requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,
     reflection: Annotated[bool, typer.Option(help="Tell clients the contract.")] = True,
@@ -46,6 +54,7 @@ def serve(
     Writes one JSON line to standard output when it is ready: {"address", "model", "fingerprint", "native_rate_hz"}.
     """
     from oncue_engine.errors import EngineError
+    from oncue_engine.options import EngineOptions
     from oncue_server.app import AddressInUse
     from oncue_server.settings import Settings, default_data_dir
 
@@ -54,7 +63,7 @@ def serve(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        threads=threads,
+        engine=EngineOptions(lanes, threads, precision, deterministic, flow_steps),
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from oncue_engine.options import EngineOptions
+
 __all__ = ["Settings", "default_data_dir"]
 
 
@@ -22,8 +24,8 @@ class Settings:
     address: str = "127.0.0.1:50051"
     """HOST:PORT or unix:PATH. Port 0 takes a free one."""
     data_dir: Path = field(default_factory=default_data_dir)
-    threads: int | None = None
-    """Threads of the engine's networks; None: the engine decides."""
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    """How the engine runs on this machine."""
     requests_per_second: float = 50.0
     """Calls that one client may make per second before they wait; 0: no limit."""
     max_waiting_per_client: int = 32

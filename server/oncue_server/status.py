@@ -15,6 +15,7 @@ from oncue_engine.errors import (
     GenerationFailed,
     InvalidRequest,
     LengthInfeasible,
+    OutOfMemory,
     Overloaded,
     Unsupported,
 )
@@ -40,6 +41,7 @@ _CODES: tuple[tuple[type[EngineError], grpc.StatusCode], ...] = (
     (Overloaded, grpc.StatusCode.UNAVAILABLE),
     (StoreCorrupt, grpc.StatusCode.DATA_LOSS),
     (CheckpointError, grpc.StatusCode.INTERNAL),
+    (OutOfMemory, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (GenerationFailed, grpc.StatusCode.INTERNAL),
 )
 

@@ -16,6 +16,7 @@ import pytest
 from oncue_engine.checkpoints.loaded import LoadedModel, load_model
 from oncue_engine.checkpoints.random_nano import make_random_nano
 from oncue_engine.engine import Engine, UtteranceHandle
+from oncue_engine.options import EngineOptions
 from oncue_engine.requests import (
     AudioChunk,
     Event,
@@ -126,7 +127,7 @@ def nano(nano_folder: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def engine(nano_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = Engine.load(nano_folder, tmp_path_factory.mktemp("data"), threads=1)
+    engine = Engine.load(nano_folder, tmp_path_factory.mktemp("data"), EngineOptions(threads=1))
     yield engine
     engine.close()
 

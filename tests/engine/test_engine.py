@@ -15,6 +15,7 @@ import torch
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest, LengthInfeasible, ReferenceRejected
 from oncue_engine.frontend.resample import resample
+from oncue_engine.options import EngineOptions
 from oncue_engine.requests import (
     EmotionWeights,
     LengthPolicy,
@@ -163,7 +164,7 @@ def test_a_voice_is_encoded_once(
         assert done.wait(60)
         return events[-1]
 
-    engine = Engine.load(nano_folder, tmp_path, threads=1)
+    engine = Engine.load(nano_folder, tmp_path, EngineOptions(threads=1))
     try:
         assert engine.prompt_encodes == 0  # the warm-up is not counted
         assert speak(engine).prompt_encodes == 1
@@ -175,7 +176,7 @@ def test_a_voice_is_encoded_once(
         assert engine.prompt_encodes == 3
     finally:
         engine.close()
-    engine = Engine.load(nano_folder, tmp_path, threads=1)
+    engine = Engine.load(nano_folder, tmp_path, EngineOptions(threads=1))
     try:
         gone = Reference(Path("/no/such/clip.wav"), low_voice.sha256)
         assert engine.prepare_voice(gone) == 0
@@ -312,7 +313,7 @@ def test_a_report_on_a_clip(engine: Engine, nano_folder: Path) -> None:
 
 
 def test_close_ends_everything(nano_folder: Path, tmp_path: Path, low_voice: Reference, speaker: Speaker) -> None:
-    engine = Engine.load(nano_folder, tmp_path, threads=1)
+    engine = Engine.load(nano_folder, tmp_path, EngineOptions(threads=1))
     closing = type(speaker)(engine, low_voice)
     _, recorder = closing.begin(LONG, pacing=Pacing(PacingMode.REALTIME, 4_000))
     assert recorder.first_audio.wait(60)

@@ -15,6 +15,7 @@ import pytest
 
 from oncue_engine.engine import Engine
 from oncue_engine.errors import GenerationFailed, InvalidRequest, Unsupported
+from oncue_engine.options import EngineOptions
 from oncue_engine.requests import (
     EMOTION_NAMES,
     EmotionWeights,
@@ -38,7 +39,7 @@ def weights(**named: float) -> EmotionWeights:
 def test_emotion_weights_need_a_bank(nano_folder: Path, tmp_path: Path, speaker: Speaker, low_voice: Reference) -> None:
     folder = Path(shutil.copytree(nano_folder, tmp_path / "bare"))
     (folder / "emotion_bank.safetensors").unlink()
-    engine = Engine.load(folder, tmp_path / "data", threads=1)
+    engine = Engine.load(folder, tmp_path / "data", EngineOptions(threads=1))
     try:
         assert engine.info.emotions == ()
         bare = type(speaker)(engine, low_voice)
@@ -100,7 +101,7 @@ def test_words_need_a_model_that_takes_them(speaker: Speaker) -> None:
 def test_words_are_spoken_as_the_weights_that_they_come_down_to(
     tiny_words_model_dir: Path, tmp_path: Path, low_voice: Reference, speaker: Speaker
 ) -> None:
-    engine = Engine.load(tiny_words_model_dir, tmp_path, threads=1)
+    engine = Engine.load(tiny_words_model_dir, tmp_path, EngineOptions(threads=1))
     try:
         assert engine.info.emotion_from_words
         worded = type(speaker)(engine, low_voice)
@@ -128,7 +129,7 @@ def test_audio_goes_on_while_words_are_weighed(
     tiny_words_model_dir: Path, tmp_path: Path, low_voice: Reference, speaker: Speaker
 ) -> None:
     """A caller who waits for the student's answer holds up neither the engine nor who gives weights."""
-    engine = Engine.load(tiny_words_model_dir, tmp_path, threads=1)
+    engine = Engine.load(tiny_words_model_dir, tmp_path, EngineOptions(threads=1))
     release = threading.Event()
     try:
         assert engine._words is not None

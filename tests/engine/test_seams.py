@@ -11,6 +11,7 @@ import pytest
 
 from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest
+from oncue_engine.options import EngineOptions
 from oncue_engine.requests import AudioChunk, Event, Failed, Finished, Pacing, PacingMode, Reference, UtteranceRequest
 from oncue_engine.seams import Renderings, three_ways
 
@@ -25,7 +26,7 @@ def made(tiny_model_dir: Path, clip: Path, tmp_path_factory: pytest.TempPathFact
 def test_the_streamed_rendering_is_what_the_engine_sends(
     made: Renderings, tiny_model_dir: Path, clip: Path, tmp_path: Path
 ) -> None:
-    engine = Engine.load(tiny_model_dir, tmp_path, threads=1)
+    engine = Engine.load(tiny_model_dir, tmp_path, EngineOptions(threads=1))
     parts: list[np.ndarray] = []
     done = threading.Event()
     last: list[Event] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from oncue_engine.options import EngineOptions
 from oncue_server.app import RunningServer, serving
 from oncue_server.settings import Settings
 
@@ -29,7 +30,7 @@ async def server(tiny_model_dir: Path, server_data: Path) -> AsyncIterator[Runni
         data_dir=server_data,
         requests_per_second=0,
         drain_s=5,
-        threads=1,
+        engine=EngineOptions(threads=1),
     )
     async with serving(settings) as running:
         yield running

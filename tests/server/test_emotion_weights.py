@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from oncue.v1 import emotion_pb2, emotion_service_pb2, server_service_pb2, speech_service_pb2
+from oncue_engine.options import EngineOptions
 from oncue_server.app import serving
 from oncue_server.settings import Settings
 
@@ -85,7 +86,7 @@ async def test_a_registered_emotion_that_another_model_had(tiny_model_dir: Path,
     (bare / "emotion_bank.safetensors").unlink()
 
     def settings(model: Path) -> Settings:
-        return Settings(str(model), "127.0.0.1:0", tmp_path / "data", threads=1, drain_s=5)
+        return Settings(str(model), "127.0.0.1:0", tmp_path / "data", engine=EngineOptions(threads=1), drain_s=5)
 
     async with serving(settings(tiny_model_dir)) as server, grpc.aio.insecure_channel(server.address) as channel:
         await stubs_of(channel).emotions.CreateEmotion(

@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from oncue.v1 import emotion_pb2, emotion_service_pb2, server_service_pb2, speech_service_pb2
+from oncue_engine.options import EngineOptions
 from oncue_server.app import serving
 from oncue_server.settings import Settings
 
@@ -22,7 +23,14 @@ WORDS = "tired, but proud"
 async def worded(tiny_words_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stubs]:
     """A server whose model takes words."""
     data = tmp_path_factory.mktemp("worded")
-    settings = Settings(str(tiny_words_model_dir), "127.0.0.1:0", data, threads=1, requests_per_second=0, drain_s=5)
+    settings = Settings(
+        str(tiny_words_model_dir),
+        "127.0.0.1:0",
+        data,
+        engine=EngineOptions(threads=1),
+        requests_per_second=0,
+        drain_s=5,
+    )
     async with serving(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
         yield stubs_of(channel)
 

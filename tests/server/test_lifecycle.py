@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from oncue.v1 import server_service_pb2, speech_service_pb2
+from oncue_engine.options import EngineOptions
 from oncue_server.app import AddressInUse, RunningServer, serving
 from oncue_server.settings import Settings
 
@@ -71,7 +72,7 @@ async def test_draining_finishes_streams_and_refuses_new_calls(tiny_model_dir: P
         data_dir=tmp_path,
         requests_per_second=0,
         drain_s=60,
-        threads=1,
+        engine=EngineOptions(threads=1),
     )
     async with serving(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         stubs = stubs_of(channel)
@@ -106,7 +107,7 @@ async def test_calls_beyond_the_waiting_room_are_refused_with_a_time_to_come_bac
         requests_per_second=0.2,
         max_waiting_per_client=1,
         drain_s=0,
-        threads=1,
+        engine=EngineOptions(threads=1),
     )
     async with serving(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         stubs = stubs_of(channel)
@@ -128,7 +129,9 @@ async def test_calls_beyond_the_waiting_room_are_refused_with_a_time_to_come_bac
 
 
 async def test_two_servers_do_not_share_an_address(server: RunningServer, tiny_model_dir: Path, tmp_path: Path) -> None:
-    settings = Settings(model=str(tiny_model_dir), address=server.address, data_dir=tmp_path, threads=1)
+    settings = Settings(
+        model=str(tiny_model_dir), address=server.address, data_dir=tmp_path, engine=EngineOptions(threads=1)
+    )
     with pytest.raises(AddressInUse):
         async with serving(settings):
             pass

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from oncue.v1 import emotion_pb2, emotion_service_pb2, speech_service_pb2, voice_service_pb2
+from oncue_engine.options import EngineOptions
 from oncue_server.app import RunningServer, serving
 from oncue_server.settings import Settings
 
@@ -192,7 +193,11 @@ async def test_an_emotion_is_uploaded_in_parts(stubs: Stubs) -> None:
 
 async def test_a_restart_keeps_voices_emotions_and_what_was_prepared(tiny_model_dir: Path, tmp_path: Path) -> None:
     settings = Settings(
-        model=str(tiny_model_dir), address="127.0.0.1:0", data_dir=tmp_path, requests_per_second=0, threads=1
+        model=str(tiny_model_dir),
+        address="127.0.0.1:0",
+        data_dir=tmp_path,
+        requests_per_second=0,
+        engine=EngineOptions(threads=1),
     )
     emotion = speech_service_pb2.UtteranceEmotion(name="emotions/tense")
     asked = stream_request(voice="voices/ann", emotion=emotion)

@@ -54,6 +54,12 @@ class LoadedModel:
     emotion_words: WordsToEmotion | None
     """Words to weights of the bank's emotions, where the model has that."""
 
+    @property
+    def parameters(self) -> int:
+        """Of the networks that every utterance runs through."""
+        networks = (self.t2s, self.s2mel, self.vocoder)
+        return sum(parameter.numel() for network in networks for parameter in network.parameters())
+
 
 def load_model(folder: Path) -> LoadedModel:
     """Read a model folder (layout.py). CheckpointError names the file, field or key that is wrong."""

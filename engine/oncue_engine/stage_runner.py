@@ -1,0 +1,221 @@
+"""Runs the stages: the networks of one model, their batches, and what goes in and out of each call.
+
+A call works for several utterances where that pays. An error, a NaN or a lack of memory in one row ends that utterance,
+and the others in the call go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence as Rows
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .checkpoints.loaded import LoadedModel
+from .conditioning import Conditioner
+from .decoding.batch import Sequence, TokenBatch, prefix_rows
+from .errors import OutOfMemory
+from .flow_steps import FlowSteps
+from .options import EngineOptions
+from .prompting import find_prompts
+from .rendering.flow_batch import FlowBatch
+from .rendering.wave import VocoderJob, render_wave
+from .utterance import Stage, Utterance
+from .work import Work
+
+__all__ = ["StageRunner"]
+
+Samples = npt.NDArray[np.float32]
+
+_logger = logging.getLogger(__name__)
+
+_NO_SAMPLES: Samples = np.zeros(0, dtype=np.float32)
+_MAX_SLOTS = 16
+_CACHE_BYTES = 2 * 2**30
+"""Key/value cache for all slots; a model of the public size gets fewer of them."""
+_SHARED_FLOW_FRAMES = 320
+_SHARED_WAVE_FRAMES = 160
+"""Frames that a call takes of several utterances on a CPU, where more frames take as much longer: enough for two first
+chunks, and the most urgent one never waits for a long one of somebody else."""
+
+
+class StageRunner:
+    """`run` is called by several lanes at once: never for the same stage of one utterance, and for tokens by one."""
+
+    def __init__(self, model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> None:
+        """`options`: resolved."""
+        config, precision = model.config, getattr(torch, options.precision)
+        speech = config.speech
+        longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
+        self._model = model
+        self._conditioner = conditioner
+        self._tokens = TokenBatch(model.t2s, _slots(model), config.t2s.conditioning_rows + longest)
+        self._flow = FlowBatch(model.s2mel.estimator, speech.guidance, precision)
+        self._steps = FlowSteps(options.flow_steps or speech.flow_steps, fixed=options.deterministic)
+        self._alone = options.deterministic
+
+    @property
+    def free_slots(self) -> int:
+        """Segments whose tokens can begin to be drawn."""
+        return self._tokens.free_slots
+
+    def release(self, sequence: Sequence) -> None:
+        """Give the slot of a sequence back that nobody goes on with. Not while tokens are being drawn."""
+        self._tokens.release(sequence)
+
+    def share(self, stage: Stage, utterances: Rows[Utterance]) -> Rows[Utterance]:
+        """Those of the candidates, the most urgent first, that one call should serve: at least the first."""
+        if stage in (Stage.DECODE, Stage.DELIVER):
+            return utterances
+        limit = {Stage.FLOW: _SHARED_FLOW_FRAMES, Stage.WAVE: _SHARED_WAVE_FRAMES}.get(stage, 0)
+        if self._alone or limit == 0:
+            return utterances[:1]
+        count, frames = 0, 0
+        for utterance in utterances:
+            frames += utterance.flow_frames if stage is Stage.FLOW else utterance.wave_frames
+            if count and frames > limit:
+                break
+            count += 1
+        return utterances[:count]
+
+    def run(self, work: Work) -> list[Utterance]:
+        """Do it. Those whose chunk is through the stage (flow, vocoder) come back."""
+        if work.task is not None:
+            work.task.run()
+            return []
+        match work.stage:
+            case Stage.DECODE:
+                self._decode(work.utterances)
+            case Stage.FLOW:
+                return self._render_flow(work)
+            case Stage.WAVE:
+                return self._render_wave(work.utterances)
+            case Stage.DELIVER:
+                now_s = time.monotonic()
+                for utterance in work.utterances:
+                    utterance.deliver(now_s)
+            case Stage.PROMPT | Stage.PREFILL:
+                step = self._prompt if work.stage is Stage.PROMPT else self._prefill
+                for utterance in work.utterances:
+                    try:
+                        step(utterance)
+                    except Exception as error:
+                        _fail(utterance, error)
+        return []
+
+    def _prompt(self, utterance: Utterance) -> None:
+        script = utterance.script
+        found = find_prompts(self._model, self._conditioner, script.request, script.voice_clip, script.emotion_clip)
+        utterance.prompt_encodes += found.encodes
+        utterance.voice, utterance.emotion = found.voice, found.emotion
+
+    def _prefill(self, utterance: Utterance) -> None:
+        assert utterance.voice is not None and utterance.emotion is not None
+        text_ids, spec = utterance.next_text()
+        prefix = prefix_rows(self._model.t2s, utterance.voice.latents, utterance.emotion, spec.told_tokens, text_ids)
+        sequence = self._tokens.start(prefix, spec)
+        utterance.add_segment(sequence)
+        if not sequence.live:
+            self._tokens.release(sequence)
+
+    def _decode(self, utterances: Rows[Utterance]) -> None:
+        rows = [(utterance, utterance.sequence) for utterance in utterances]
+        self._tokens.step([sequence for _, sequence in rows if sequence is not None])
+        for utterance, sequence in rows:
+            if sequence is None or sequence.live:
+                continue
+            self._tokens.release(sequence)
+            if sequence.error is not None:
+                _fail(utterance, sequence.error)
+
+    def _render_flow(self, work: Work) -> list[Utterance]:
+        """One step of each one's chunk; a chunk that has no flow call yet gets it first."""
+        done, rows = [], []
+        for utterance in work.utterances:
+            try:
+                if utterance.row is None and not self._begin_flow(utterance, work.crowd):
+                    done.append(utterance)  # fills no frame
+                    continue
+            except Exception as error:
+                _fail(utterance, error)
+                continue
+            rows.append((utterance, utterance.row))
+        begin_s = time.perf_counter()
+        self._flow.step([row for _, row in rows if row is not None])
+        self._steps.took(sum(row.frames for _, row in rows if row is not None), time.perf_counter() - begin_s)
+        for utterance, row in rows:
+            assert row is not None
+            try:
+                if row.error is not None:
+                    raise row.error
+                if row.done:
+                    utterance.segment.mel.accept(row.mel())
+                    done.append(utterance)
+            except Exception as error:
+                _fail(utterance, error)
+        return done
+
+    def _begin_flow(self, utterance: Utterance, crowd: float) -> bool:
+        """False where the chunk fills no frame."""
+        chunk = utterance.chunk
+        assert chunk is not None
+        job = utterance.segment.flow_job(chunk, self._model)
+        if job is None:
+            return False
+        steps = self._steps.full
+        if utterance.script.request.flexible_steps and utterance.delivery.first_audio_s is not None:
+            steps = self._steps.within(utterance.slack_s(time.monotonic()), job.noise.shape[1], crowd)
+        utterance.fewest_flow_steps = min(utterance.fewest_flow_steps, steps)
+        utterance.row = self._flow.start(job, steps)
+        return True
+
+    def _render_wave(self, utterances: Rows[Utterance]) -> list[Utterance]:
+        """The next rendered chunk of each becomes samples, which are sent where the pacing allows."""
+        jobs: list[tuple[Utterance, VocoderJob | None]] = []
+        for utterance in utterances:
+            try:
+                jobs.append((utterance, utterance.rendered.vocoder_job()))
+            except Exception as error:
+                _fail(utterance, error)
+        waves = self._waves([job for _, job in jobs if job is not None])
+        done = []
+        for utterance, job in jobs:
+            made = _NO_SAMPLES if job is None else waves.pop(0)
+            try:
+                if isinstance(made, Exception):
+                    raise made
+                utterance.accept_wave(made)
+                utterance.deliver(time.monotonic())
+                done.append(utterance)
+            except Exception as error:
+                _fail(utterance, error)
+        return done
+
+    def _waves(self, jobs: list[VocoderJob]) -> list[Samples | Exception]:
+        """Samples, or the error, of each job."""
+        try:
+            return list(render_wave(self._model.vocoder, jobs))
+        except Exception as error:
+            if len(jobs) == 1:
+                return [error]
+        # A call does not say who broke it: alone, each fails or comes through by itself.
+        return [wave for job in jobs for wave in self._waves([job])]
+
+
+def _fail(utterance: Utterance, error: Exception) -> None:
+    _logger.error("an utterance of %d segments failed", len(utterance.script.lengths), exc_info=error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        lacking = OutOfMemory("there was not enough memory for this utterance")
+        lacking.__cause__ = error
+        error = lacking
+    utterance.delivery.fail(error)
+
+
+def _slots(model: LoadedModel) -> int:
+    """Segments whose tokens are drawn at once: as many as the cache has room for, at least one."""
+    t2s, speech = model.config.t2s, model.config.speech
+    positions = t2s.conditioning_rows + speech.max_segment_pieces + speech.max_segment_tokens + 3
+    return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (positions * t2s.layers * t2s.model_dim * 2 * 4)))

@@ -206,7 +206,7 @@ def test_more_utterances_than_slots(speaker: Speaker) -> None:
     recorders = [speaker.begin("Yes, and no.", seed=seed)[1] for seed in range(24)]
     for recorder in recorders:
         recorder.finished()
-    assert _idle(speaker.engine)
+    _wait(lambda: _idle(speaker.engine))
 
 
 # Faults

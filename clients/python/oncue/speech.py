@@ -12,7 +12,7 @@ import grpc.aio
 
 from oncue.audio import AudioChunk, Clip, Encoding, SpeechStats
 from oncue.emotions import weights_of
-from oncue.errors import NotFound, typed_errors
+from oncue.errors import NotFound, Unavailable, typed_errors
 from oncue.info import UtterancePlan, utterance_plan
 from oncue.scheduling import Priority, Scheduling, priority_of, scheduling_message
 from oncue.utterance import Utterance, utterance_message
@@ -120,7 +120,8 @@ class SpeechStream(AsyncIterator[AudioChunk]):
         """Tells the server that the listener has played up to this sample, and plays on from there.
 
         Without reports the server goes by the clock. A listener that stands still says so again while it does, such as
-        every 250 ms. Does nothing before the first chunk, and once the server has sent all. Raises SpeechError.
+        every 250 ms. Does nothing before the first chunk, and once the server has sent all. A report that does not get
+        through, as while the server drains, is dropped. Raises SpeechError otherwise.
         """
         if self.started is None or self._ended:
             return
@@ -130,8 +131,8 @@ class SpeechStream(AsyncIterator[AudioChunk]):
         try:
             with typed_errors():
                 await self._stub.ReportPlayhead(request)
-        except NotFound:
-            # What it sent last is still on its way to whoever iterates.
+        except (NotFound, Unavailable):
+            # The server has sent all, though it may be on its way yet; or it takes no new calls, and goes by the clock.
             return
 
     async def __aenter__(self) -> Self:

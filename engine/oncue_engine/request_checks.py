@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
 from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords, UtteranceRequest
@@ -13,7 +15,7 @@ _MAX_EMOTION_WEIGHT = 1.2
 
 
 def check_settings(request: UtteranceRequest) -> None:
-    """InvalidRequest for a rate, seed, start, lead or sampling setting out of range; field and limits are named."""
+    """InvalidRequest for a rate, seed, start, lead, deadline or sampling setting out of range; tells field, limits."""
     if not LOWEST_RATE_HZ <= request.sample_rate_hz <= HIGHEST_RATE_HZ:
         raise InvalidRequest(
             f"{request.sample_rate_hz} Hz is outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz",
@@ -36,6 +38,14 @@ def check_settings(request: UtteranceRequest) -> None:
                 field=field,
                 metadata={"min": str(low), "max": str(high)},
             )
+    deadline_s = request.start_deadline_s
+    if deadline_s is not None and not 0.0 < deadline_s < math.inf:
+        raise InvalidRequest(
+            f"a start deadline of {deadline_s} s is not a time above 0",
+            reason="START_DEADLINE_OUT_OF_RANGE",
+            field="scheduling.start_deadline",
+            metadata={"above_s": "0"},
+        )
 
 
 def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, words: bool) -> None:

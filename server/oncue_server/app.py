@@ -31,6 +31,7 @@ from oncue_server.clips import Intake
 from oncue_server.emotions import EmotionService
 from oncue_server.gate import Gate
 from oncue_server.identity import Throttles
+from oncue_server.running import RunningStreams
 from oncue_server.server_info import ServerService, server_info
 from oncue_server.settings import Settings
 from oncue_server.speech import SpeechService
@@ -73,6 +74,7 @@ class RunningServer:
     """HOST:PORT with the real port, or unix:PATH."""
     engine: Engine
     info: server_service_pb2.ServerInfo
+    streams: RunningStreams
     _server: grpc.aio.Server
     _health: HealthServicer
     _drain_s: float
@@ -110,10 +112,11 @@ async def _start(settings: Settings, engine: Engine, scratch: Path) -> RunningSe
     voices, emotions = await asyncio.to_thread(_open_stores, settings, engine)
     intake = Intake(engine)
     info = server_info(engine.info, voices.built_in.default, settings.requests_per_second)
+    streams = RunningStreams()
     voice_service_pb2_grpc.add_VoiceServiceServicer_to_server(VoiceService(engine, voices, intake), server)
     emotion_service_pb2_grpc.add_EmotionServiceServicer_to_server(EmotionService(engine, emotions, intake), server)
     speech_service_pb2_grpc.add_SpeechServiceServicer_to_server(
-        SpeechService(engine, Resolver(engine, voices, emotions, scratch)), server
+        SpeechService(engine, Resolver(engine, voices, emotions, scratch), streams), server
     )
     server_service_pb2_grpc.add_ServerServiceServicer_to_server(ServerService(info), server)
     health = HealthServicer()
@@ -126,7 +129,13 @@ async def _start(settings: Settings, engine: Engine, scratch: Path) -> RunningSe
     for name in ("", *_SERVICES):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     return RunningServer(
-        address=address, engine=engine, info=info, _server=server, _health=health, _drain_s=settings.drain_s
+        address=address,
+        engine=engine,
+        info=info,
+        streams=streams,
+        _server=server,
+        _health=health,
+        _drain_s=settings.drain_s,
     )
 
 

@@ -8,7 +8,7 @@ __all__ = ["AlreadyExists", "EtagMismatch", "NotFound", "ReadOnly", "StoreCorrup
 
 
 class NotFound(EngineError):
-    """No such voice or emotion."""
+    """No such voice, emotion or running utterance."""
 
     default_reason = "NOT_FOUND"
 

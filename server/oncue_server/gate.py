@@ -18,6 +18,8 @@ from oncue_server.identity import Throttles, client_of
 __all__ = ["Gate"]
 
 _PREFIX = "/oncue.v1."
+_UNTHROTTLED = frozenset({"/oncue.v1.SpeechService/ReportPlayhead"})
+"""Each listener reports a few times a second, and a host has many; a report costs less than keeping it waiting."""
 
 # grpc describes handlers of the synchronous server only, so their types cannot be told here.
 _Handler = Any
@@ -56,14 +58,18 @@ class Gate(grpc.aio.ServerInterceptor):
                 functools.partial(self._unary_stream, handler.unary_stream, kind),
                 response_serializer=handler.response_serializer,
             )
+        throttled = handler_call_details.method not in _UNTHROTTLED
         return grpc.unary_unary_rpc_method_handler(
-            functools.partial(self._unary_unary, handler.unary_unary, kind),
+            functools.partial(self._unary_unary, handler.unary_unary, kind, throttled),
             response_serializer=handler.response_serializer,
         )
 
-    async def _unary_unary(self, inner: Any, kind: type[Message], raw: bytes, context: _Context) -> Any:
+    async def _unary_unary(
+        self, inner: Any, kind: type[Message], throttled: bool, raw: bytes, context: _Context
+    ) -> Any:
         try:
-            await self._admit(context)
+            if throttled:
+                await self._admit(context)
             return await inner(wire.parse(kind, raw), context)
         except Exception as error:
             await _refuse(context, error)

@@ -49,6 +49,10 @@ class LiveUtterance:
             self._stalled.cancel()
         self._taken = end_sample
 
+    def report_playhead(self, played_samples: int) -> None:
+        """The listener has played up to this sample of the utterance."""
+        self._handle.report_playhead(played_samples)
+
     def _wait_on(self) -> None:
         self._stalled = asyncio.get_running_loop().call_later(_PATIENCE_S, self._stand_still)
 

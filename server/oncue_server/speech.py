@@ -14,10 +14,13 @@ import numpy.typing as npt
 from oncue.v1 import audio_pb2, speech_service_pb2_grpc
 from oncue.v1 import speech_service_pb2 as pb
 from oncue_engine.engine import Engine
+from oncue_engine.errors import InvalidRequest
 from oncue_engine.requests import AudioChunk, Finished, Started, TargetSamples, TargetTokens, UtterancePlan
 from oncue_server import audio, speech_limits
 from oncue_server.live import speaking
 from oncue_server.messages import seconds, weights_message
+from oncue_server.running import RunningStreams
+from oncue_server.scheduling import scheduling
 from oncue_server.utterances import Resolved, Resolver
 
 __all__ = ["SpeechService"]
@@ -36,37 +39,56 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class SpeechService(speech_service_pb2_grpc.SpeechServiceServicer):
     """oncue.v1.SpeechService."""
 
-    def __init__(self, engine: Engine, resolver: Resolver) -> None:
+    def __init__(self, engine: Engine, resolver: Resolver, running: RunningStreams) -> None:
         self._engine = engine
         self._resolver = resolver
+        self._running = running
 
     async def StreamSynthesize(
         self, request: pb.StreamSynthesizeRequest, context: _Context
     ) -> AsyncIterator[pb.StreamSynthesizeResponse]:
         """Speaks while it generates."""
+        turn = scheduling(request.scheduling, context.time_remaining())
         async with (
             self._resolver.resolve(
-                request.utterance, speech_limits.STREAM_ENCODINGS, request.pacing, request.start_sample
+                request.utterance, speech_limits.STREAM_ENCODINGS, request.pacing, request.start_sample, turn
             ) as resolved,
             speaking(self._engine, resolved.request, context) as utterance,
         ):
             await context.send_initial_metadata(())
-            sequence = 0
-            async for event in utterance:
-                match event:
-                    case Started():
-                        yield pb.StreamSynthesizeResponse(started=resolved.started(event, self._fingerprint))
-                    case AudioChunk():
-                        for message in _messages(event, resolved.format.encoding, sequence):
-                            with utterance.handing_over(message.first_sample + message.num_samples):
-                                yield pb.StreamSynthesizeResponse(audio=message)
-                            sequence += 1
-                    case Finished():
-                        yield pb.StreamSynthesizeResponse(finished=_finished(event))
+            with self._running.entered(utterance, context) as utterance_id:
+                sequence = 0
+                async for event in utterance:
+                    match event:
+                        case Started():
+                            started = resolved.started(event, self._fingerprint, utterance_id)
+                            yield pb.StreamSynthesizeResponse(started=started)
+                        case AudioChunk():
+                            for message in _messages(event, resolved.format.encoding, sequence):
+                                with utterance.handing_over(message.first_sample + message.num_samples):
+                                    yield pb.StreamSynthesizeResponse(audio=message)
+                                sequence += 1
+                        case Finished():
+                            yield pb.StreamSynthesizeResponse(finished=_finished(event))
+
+    async def ReportPlayhead(self, request: pb.ReportPlayheadRequest, context: _Context) -> pb.ReportPlayheadResponse:
+        """Tells the engine where the listener of a stream is."""
+        if request.played_samples < 0:
+            raise InvalidRequest(
+                f"{request.played_samples} is below 0",
+                reason="PLAYED_SAMPLES_OUT_OF_RANGE",
+                field="played_samples",
+                metadata={"min": "0"},
+            )
+        self._running.find(request.utterance_id).report_playhead(request.played_samples)
+        return pb.ReportPlayheadResponse()
 
     async def Synthesize(self, request: pb.SynthesizeRequest, context: _Context) -> pb.SynthesizeResponse:
         """Speaks one clip: the payloads of the stream, concatenated."""
-        async with self._resolver.resolve(request.utterance, speech_limits.UNARY_ENCODINGS) as resolved:
+        turn = scheduling(request.scheduling, context.time_remaining())
+        async with self._resolver.resolve(
+            request.utterance, speech_limits.UNARY_ENCODINGS, scheduling=turn
+        ) as resolved:
             encoding = resolved.format.encoding
             plan = await asyncio.to_thread(self._engine.plan, resolved.request)
             speech_limits.unary_size(self._expected_samples(resolved, plan), encoding)
@@ -155,4 +177,5 @@ def _finished(event: Finished) -> pb.SynthesisFinished:
         generation_time=seconds(event.generation_s),
         prompt_encodes=event.prompt_encodes,
         reason=_REASONS[event.reason],
+        fewest_flow_steps=event.fewest_flow_steps,
     )

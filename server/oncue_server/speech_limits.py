@@ -14,6 +14,7 @@ __all__ = [
     "STREAM_ENCODINGS",
     "UNARY_ENCODINGS",
     "audio_format",
+    "known_enum",
     "length",
     "length_policy",
     "pacing",
@@ -68,7 +69,7 @@ def length_policy(message: speech_service_pb2.Length, field: str) -> LengthPolic
         return LengthPolicy.FORCE
     if message.policy == speech_service_pb2.LENGTH_POLICY_ADVISE:
         return LengthPolicy.ADVISE
-    _known_enum(message.policy, speech_service_pb2.LengthPolicy.values(), f"{field}.policy")
+    known_enum(message.policy, speech_service_pb2.LengthPolicy.values(), f"{field}.policy")
     return LengthPolicy.STRICT
 
 
@@ -87,7 +88,7 @@ def sampling(message: speech_service_pb2.Sampling) -> Sampling:
 
 def pacing(message: speech_service_pb2.Pacing, sample_rate_hz: int, field: str) -> Pacing:
     """Pacing with the default lead filled in. Raises InvalidRequest (ENUM_UNKNOWN, PACING_INVALID)."""
-    _known_enum(message.mode, speech_service_pb2.PacingMode.values(), f"{field}.mode")
+    known_enum(message.mode, speech_service_pb2.PacingMode.values(), f"{field}.mode")
     lead = message.max_lead_samples if message.HasField("max_lead_samples") else None
     if message.mode == speech_service_pb2.PACING_MODE_UNPACED:
         if lead is not None:
@@ -114,12 +115,13 @@ def unary_size(num_samples: int, encoding: audio_pb2.AudioEncoding.ValueType) ->
         )
 
 
-def _known_enum(value: int, known: Iterable[int], field: str) -> None:
+def known_enum(value: int, known: Iterable[int], field: str, reason: str = "ENUM_UNKNOWN") -> None:
+    """Raises InvalidRequest (`reason`) for a number that the contract has no name for."""
     values = tuple(known)
     if value not in values:
         raise InvalidRequest(
             f"{value} is not a value of this field",
-            reason="ENUM_UNKNOWN",
+            reason=reason,
             field=field,
             metadata={"known": ",".join(str(number) for number in values)},
         )

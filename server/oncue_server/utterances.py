@@ -29,6 +29,7 @@ from oncue_server import limits, speech_limits
 from oncue_server.clips import write_clip
 from oncue_server.emotions import find_emotion
 from oncue_server.messages import weights_message
+from oncue_server.scheduling import Scheduling
 from oncue_server.store import Store
 from oncue_server.voices import Voices
 
@@ -38,7 +39,7 @@ _FIELD = "utterance"
 _INLINE_AUDIO = f"{_FIELD}.emotion.inline.audio"
 
 # Paths that stand beside the utterance in a request, not inside it.
-_BESIDE = (_FIELD, "pacing", "start_sample")
+_BESIDE = (_FIELD, "pacing", "start_sample", "scheduling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ class Resolved:
     """`voices/{voice}`."""
     format: audio_pb2.AudioFormat
     """Both fields set."""
+    scheduling: Scheduling
 
-    def started(self, event: Started, fingerprint: str) -> pb.SynthesisStarted:
+    def started(self, event: Started, fingerprint: str, utterance_id: str = "") -> pb.SynthesisStarted:
         """The settings as the contract reports them."""
         request, drawn = self.request, self.request.sampling
         realtime = request.pacing.mode is PacingMode.REALTIME
@@ -75,6 +77,8 @@ class Resolved:
             num_segments=event.num_segments,
             fingerprint=fingerprint,
             emotion_weights=weights_message(event.emotion_weights),
+            scheduling=self.scheduling.message,
+            utterance_id=utterance_id,
         )
 
 
@@ -95,8 +99,9 @@ class Resolver:
         encodings: tuple[audio_pb2.AudioEncoding.ValueType, ...],
         pacing: pb.Pacing | None = None,
         start_sample: int = 0,
+        scheduling: Scheduling | None = None,
     ) -> AsyncIterator[Resolved]:
-        """The utterance, as long as the block lasts; `pacing` None: UNPACED.
+        """The utterance, as long as the block lasts; `pacing` None: UNPACED, and nobody listens while it is made.
 
         Raises InvalidRequest, Unsupported, NotFound, with the field at fault; errors of the engine that the block
         raises get theirs here.
@@ -112,6 +117,7 @@ class Resolver:
             if pacing is None
             else speech_limits.pacing(pacing, format_.sample_rate_hz, "pacing")
         )
+        turn = scheduling or Scheduling()
         voice, reference = await asyncio.to_thread(self._voices.find, message.voice, f"{_FIELD}.voice")
         async with self._emotion(message) as emotion:
             resolved = Resolved(
@@ -127,9 +133,14 @@ class Resolver:
                     seed=message.seed if message.HasField("seed") else secrets.randbits(32),
                     pacing=engine_pacing,
                     start_sample=start_sample,
+                    priority=turn.priority,
+                    start_deadline_s=turn.start_deadline_s,
+                    # A seed that was given promises the same samples under any load.
+                    flexible_steps=pacing is not None and not message.HasField("seed"),
                 ),
                 voice=voice,
                 format=format_,
+                scheduling=turn,
             )
             try:
                 yield resolved

@@ -94,6 +94,16 @@ def test_say_tokens(oncue: Program, cli_voice: str) -> None:
     assert oncue("say", TEXT, "-o", "t.wav", "--voice", cli_voice, "--tokens", "1", "--force").returncode == 0
 
 
+def test_say_with_a_priority_and_a_start_deadline(oncue: Program, cli_voice: str) -> None:
+    arguments = ("say", TEXT, "-o", "p.wav", "--voice", cli_voice)
+    assert oncue(*arguments, "--priority", "high", "--start-deadline", "60").returncode == 0
+    late = oncue(*arguments, "--start-deadline", "0")
+    assert (late.returncode, "START_DEADLINE_OUT_OF_RANGE" in late.stderr) == (1, True)
+    assert "field: scheduling.start_deadline" in late.stderr and "max_s: 3600" in late.stderr
+    unknown = oncue(*arguments, "--priority", "urgent")
+    assert (unknown.returncode, "background, normal, high" in unknown.stderr) == (2, True)
+
+
 def test_refusals_tell_code_reason_field_and_limit(oncue: Program, cli_voice: str, tmp_path: Path) -> None:
     refused = oncue("say", "", "-o", "x.wav", "--voice", cli_voice)
     assert refused.returncode == 1

@@ -21,8 +21,12 @@ with oncue.connect_sync(address) as client:
         streamed = b"".join(chunk.payload for chunk in stream)
     assert stream.stats.total_samples * 2 == len(streamed)
     assert client.synthesize("Good morning.", voice=voice, seed=4).payload == streamed
-    for chunk in client.stream("Good morning. " * 20, voice=voice):
+    stream = client.stream("Good morning. " * 20, voice=voice, priority="high", start_deadline_s=60.0)
+    for chunk in stream:
+        stream.report_playhead(chunk.first_sample)
         break
+    assert (stream.started.priority, stream.started.start_deadline_s) == ("high", 60.0)
+    assert client.synthesize("Good morning.", voice=voice, priority="background").stats.fewest_flow_steps >= 1
     try:
         client.synthesize("", voice=voice)
     except oncue.InvalidRequest as error:

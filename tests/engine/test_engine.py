@@ -278,6 +278,10 @@ _BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": 2**64}, "SEED_OUT_OF_RANGE", "seed"),
     ({"start_sample": -1}, "START_SAMPLE_OUT_OF_RANGE", "start_sample"),
     ({"pacing": Pacing(PacingMode.REALTIME, 0)}, "MAX_LEAD_OUT_OF_RANGE", "pacing.max_lead_samples"),
+    ({"start_deadline_s": 0.0}, "START_DEADLINE_OUT_OF_RANGE", "scheduling.start_deadline"),
+    ({"start_deadline_s": -1.0}, "START_DEADLINE_OUT_OF_RANGE", "scheduling.start_deadline"),
+    ({"start_deadline_s": math.nan}, "START_DEADLINE_OUT_OF_RANGE", "scheduling.start_deadline"),
+    ({"start_deadline_s": math.inf}, "START_DEADLINE_OUT_OF_RANGE", "scheduling.start_deadline"),
 ]
 
 

@@ -27,6 +27,7 @@ from oncue.errors import (
 from oncue.info import Limits, SegmentPlan, ServerInfo, UtterancePlan
 from oncue.local_server import LocalServer, ServerStartError
 from oncue.references import ReferenceClip
+from oncue.scheduling import Priority
 from oncue.speech import Pacing, SpeechStart, SpeechStream
 from oncue.sync import SyncClient, SyncSpeechStream, connect_sync
 from oncue.utterance import Sampling
@@ -50,6 +51,7 @@ __all__ = [
     "LocalServer",
     "NotFound",
     "Pacing",
+    "Priority",
     "ReferenceClip",
     "Sampling",
     "SegmentPlan",

@@ -31,6 +31,9 @@ class SpeechStats:
     """Prompt encoder passes that this utterance caused; 0 when its clips were prepared before."""
     complete: bool
     """False when speech of free length was cut at the model's token limit."""
+    fewest_flow_steps: int
+    """Flow steps of the chunk that had the fewest: the model's own number, unless no seed was given and the listener
+    of a stream would have run dry otherwise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

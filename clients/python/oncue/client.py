@@ -12,6 +12,7 @@ from oncue.audio import Clip, Encoding
 from oncue.emotions import Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
+from oncue.scheduling import Priority, Scheduling
 from oncue.speech import Pacing, Speech, SpeechStream
 from oncue.utterance import EmotionArgument, LengthPolicy, Sampling, Utterance
 from oncue.v1 import server_service_pb2, server_service_pb2_grpc
@@ -75,6 +76,8 @@ class Client:
         seed: int | None = None,
         sampling: Sampling | None = None,
         pacing: Pacing | None = None,
+        priority: Priority = "normal",
+        start_deadline_s: float | None = None,
         start_sample: int = 0,
         timeout_s: float | None = None,
     ) -> SpeechStream:
@@ -82,6 +85,10 @@ class Client:
 
         The arguments are those of Utterance; `pacing` None works 2 s ahead of playback; samples before `start_sample`
         are not sent, so that a retry with the same seed resumes. Nothing is sent before the first iteration.
+
+        Where the server cannot serve all in time, `high` comes before `normal` and `background` after it. A first audio
+        that would come later than `start_deadline_s` (or after `timeout_s`) is refused at once: Unavailable, reason
+        OVERLOADED, with `retry_after_s`.
         """
         utterance = Utterance(
             text=text,
@@ -96,7 +103,8 @@ class Client:
             seed=seed,
             sampling=sampling or Sampling(),
         )
-        return self._speech.stream(utterance, pacing or Pacing(), start_sample, timeout_s)
+        scheduling = Scheduling(priority, start_deadline_s)
+        return self._speech.stream(utterance, pacing or Pacing(), scheduling, start_sample, timeout_s)
 
     async def synthesize(
         self,
@@ -112,9 +120,14 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        priority: Priority = "normal",
+        start_deadline_s: float | None = None,
         timeout_s: float | None = None,
     ) -> Clip:
-        """Speaks a short clip: the same samples as `stream`, in one answer of at most 4 MiB."""
+        """Speaks a short clip: the same samples as `stream`, in one answer of at most 4 MiB.
+
+        `priority` and `start_deadline_s` are those of `stream`.
+        """
         utterance = Utterance(
             text=text,
             voice=voice,
@@ -128,7 +141,7 @@ class Client:
             seed=seed,
             sampling=sampling or Sampling(),
         )
-        return await self._speech.synthesize(utterance, timeout_s)
+        return await self._speech.synthesize(utterance, Scheduling(priority, start_deadline_s), timeout_s)
 
     async def plan(
         self,

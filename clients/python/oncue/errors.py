@@ -3,7 +3,7 @@
     SpeechError
     ├── InvalidRequest      the caller can mend it: `field` says where, `metadata` holds the limit
     │   └── LengthInfeasible    a length the text cannot be spoken in; `metadata` holds the range
-    ├── NotFound            no such voice or emotion
+    ├── NotFound            no such voice, emotion or running stream
     ├── AlreadyExists       the id is taken
     ├── Conflict            the resource changed in between, or is not in a state for this
     ├── Unsupported         the loaded model or the server does not have it
@@ -80,7 +80,7 @@ class LengthInfeasible(InvalidRequest):
 
 
 class NotFound(SpeechError):
-    """No voice or emotion of that name."""
+    """No voice or emotion of that name, no running stream of that id."""
 
 
 class AlreadyExists(SpeechError):

@@ -12,8 +12,9 @@ import grpc.aio
 
 from oncue.audio import AudioChunk, Clip, Encoding, SpeechStats
 from oncue.emotions import weights_of
-from oncue.errors import typed_errors
+from oncue.errors import NotFound, Unavailable, typed_errors
 from oncue.info import UtterancePlan, utterance_plan
+from oncue.scheduling import Priority, Scheduling, priority_of, scheduling_message
 from oncue.utterance import Utterance, utterance_message
 from oncue.v1 import audio_pb2, speech_service_pb2, speech_service_pb2_grpc
 
@@ -35,6 +36,11 @@ class SpeechStart:
     fingerprint: str
     emotion_weights: Mapping[str, float] | None
     """What an emotion by weights or in words comes down to, strength not applied; None for a clip or no emotion."""
+    priority: Priority
+    start_deadline_s: float | None
+    """The shorter of the start deadline and the call's timeout; None when there is neither."""
+    utterance_id: str
+    """The stream's name while it runs; empty for a clip in one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class SpeechStream(AsyncIterator[AudioChunk]):
 
     `started` is set from the first chunk on, `stats` once the iteration has ended. Leave early through `cancel()`, or
     use it as an async context manager, and the server stops its work. Iterating raises SpeechError, and what
-    `oncue.utterance.utterance_message` raises.
+    `oncue.utterance.utterance_message` and `oncue.scheduling.scheduling_message` raise.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class SpeechStream(AsyncIterator[AudioChunk]):
         stub: speech_service_pb2_grpc.SpeechServiceStub,
         utterance: Utterance,
         pacing: Pacing,
+        scheduling: Scheduling,
         start_sample: int,
         timeout_s: float | None,
     ) -> None:
@@ -68,6 +75,7 @@ class SpeechStream(AsyncIterator[AudioChunk]):
         self._stub = stub
         self._utterance = utterance
         self._pacing = pacing
+        self._scheduling = scheduling
         self._start_sample = start_sample
         self._timeout_s = timeout_s
         self._call: _Call | None = None
@@ -108,6 +116,25 @@ class SpeechStream(AsyncIterator[AudioChunk]):
         if self._call is not None:
             self._call.cancel()
 
+    async def report_playhead(self, played_samples: int) -> None:
+        """Tells the server that the listener has played up to this sample, and plays on from there.
+
+        Without reports the server goes by the clock. A listener that stands still says so again while it does, such as
+        every 250 ms. Does nothing before the first chunk, and once the server has sent all. A report that does not get
+        through, as while the server drains, is dropped. Raises SpeechError otherwise.
+        """
+        if self.started is None or self._ended:
+            return
+        request = speech_service_pb2.ReportPlayheadRequest(
+            utterance_id=self.started.utterance_id, played_samples=played_samples
+        )
+        try:
+            with typed_errors():
+                await self._stub.ReportPlayhead(request)
+        except (NotFound, Unavailable):
+            # The server has sent all, though it may be on its way yet; or it takes no new calls, and goes by the clock.
+            return
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -124,6 +151,7 @@ class SpeechStream(AsyncIterator[AudioChunk]):
             utterance=await utterance_message(self._utterance),
             pacing=speech_service_pb2.Pacing(mode=mode, max_lead_samples=self._pacing.max_lead_samples),
             start_sample=self._start_sample,
+            scheduling=scheduling_message(self._scheduling),
         )
         self._call = self._stub.StreamSynthesize(request, timeout=self._timeout_s)
         return self._call
@@ -154,14 +182,21 @@ class Speech:
         self._stub = speech_service_pb2_grpc.SpeechServiceStub(channel)
 
     def stream(
-        self, utterance: Utterance, pacing: Pacing, start_sample: int = 0, timeout_s: float | None = None
+        self,
+        utterance: Utterance,
+        pacing: Pacing,
+        scheduling: Scheduling,
+        start_sample: int = 0,
+        timeout_s: float | None = None,
     ) -> SpeechStream:
         """The call begins with the first iteration."""
-        return SpeechStream(self._stub, utterance, pacing, start_sample, timeout_s)
+        return SpeechStream(self._stub, utterance, pacing, scheduling, start_sample, timeout_s)
 
-    async def synthesize(self, utterance: Utterance, timeout_s: float | None = None) -> Clip:
+    async def synthesize(self, utterance: Utterance, scheduling: Scheduling, timeout_s: float | None = None) -> Clip:
         """The whole clip in one answer of at most 4 MiB. Raises as a SpeechStream does."""
-        request = speech_service_pb2.SynthesizeRequest(utterance=await utterance_message(utterance))
+        request = speech_service_pb2.SynthesizeRequest(
+            utterance=await utterance_message(utterance), scheduling=scheduling_message(scheduling)
+        )
         with typed_errors():
             response = await self._stub.Synthesize(request, timeout=timeout_s)
         start = _start(response.started)
@@ -190,6 +225,11 @@ def _start(message: speech_service_pb2.SynthesisStarted) -> SpeechStart:
         num_segments=message.num_segments,
         fingerprint=message.fingerprint,
         emotion_weights=weights_of(message.emotion_weights) if message.HasField("emotion_weights") else None,
+        priority=priority_of(message.scheduling),
+        start_deadline_s=message.scheduling.start_deadline.ToNanoseconds() / 1e9
+        if message.scheduling.HasField("start_deadline")
+        else None,
+        utterance_id=message.utterance_id,
     )
 
 
@@ -202,4 +242,5 @@ def _stats(message: speech_service_pb2.SynthesisFinished) -> SpeechStats:
         generation_s=message.generation_time.ToNanoseconds() / 1e9,
         prompt_encodes=message.prompt_encodes,
         complete=message.reason == speech_service_pb2.FINISH_REASON_COMPLETE,
+        fewest_flow_steps=message.fewest_flow_steps,
     )

@@ -133,6 +133,8 @@ class SyncSpeechStream(_Blocking[SpeechStream], Iterator[AudioChunk]):
         """Set once the iteration has ended."""
         return self._target.stats
 
+    report_playhead = _blocking(SpeechStream.report_playhead)
+
     def cancel(self) -> None:
         """Ends the utterance."""
         self._loop.call(self._target.cancel)

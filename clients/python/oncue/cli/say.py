@@ -14,6 +14,7 @@ from oncue.cli.report import print_error, run
 from oncue.cli.speaking import Line, Manner, registered, speak
 from oncue.emotions import Words
 from oncue.errors import SpeechError
+from oncue.scheduling import PRIORITIES, Priority
 from oncue.utterance import EmotionArgument
 
 __all__ = ["say"]
@@ -38,6 +39,12 @@ def say(
     force: Annotated[bool, typer.Option("--force", help="Take a length however it sounds.")] = False,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="8000 to 48000.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Same seed, same speech.")] = None,
+    priority: Annotated[
+        str, typer.Option(metavar="|".join(PRIORITIES), help="Who comes first on a busy server.")
+    ] = "normal",
+    start_deadline: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Refuse rather than begin later than this.")
+    ] = None,
     play: Annotated[bool, typer.Option("--play", help="Play it while it arrives.")] = False,
     server: ServerOption = None,
 ) -> None:
@@ -55,6 +62,8 @@ def say(
         force=force,
         sample_rate_hz=sample_rate,
         seed=seed,
+        priority=_priority(priority),
+        start_deadline_s=start_deadline,
         play=play,
     )
     lines = _lines(text, file, output)
@@ -90,6 +99,13 @@ def _emotion(name: str | None, vector: str | None, words: str | None) -> Emotion
     if len(given) > 1:
         raise typer.BadParameter("give one of --emotion, --emotion-vector and --emotion-text")
     return given[0] if given else None
+
+
+def _priority(name: str) -> Priority:
+    for known in PRIORITIES:
+        if name == known:
+            return known
+    raise typer.BadParameter(f"{name!r} is not one of {', '.join(PRIORITIES)}", param_hint="--priority")
 
 
 def _lines(text: str | None, file: Path | None, output: Path | None) -> list[Line]:

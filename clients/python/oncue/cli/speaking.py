@@ -16,6 +16,7 @@ from oncue.cli.player import Player
 from oncue.cli.report import console
 from oncue.client import Client
 from oncue.emotions import Words
+from oncue.scheduling import Priority
 from oncue.speech import Pacing, SpeechStream
 from oncue.utterance import EmotionArgument
 
@@ -47,6 +48,8 @@ class Manner:
     force: bool
     sample_rate_hz: int | None
     seed: int | None
+    priority: Priority
+    start_deadline_s: float | None
     play: bool
 
 
@@ -84,6 +87,8 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
         seed=manner.seed,
         # A file has no listener to keep pace with.
         pacing=Pacing(realtime=manner.play),
+        priority=manner.priority,
+        start_deadline_s=manner.start_deadline_s,
     )
     async with stream, _Sink(line.output, manner.play) as sink:
         with _progress() as progress:

@@ -64,7 +64,7 @@ class _PacingModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PacingMode
     """REALTIME."""
     PACING_MODE_REALTIME: _PacingMode.ValueType  # 1
     """The server stops generating, not only sending, when it is `max_lead_samples` ahead of playback, which it takes to
-    start with the first audio and to run at the output rate.
+    start with the first audio and to run at the output rate unless ReportPlayhead says otherwise.
     """
     PACING_MODE_UNPACED: _PacingMode.ValueType  # 2
     """As fast as it goes."""
@@ -76,11 +76,39 @@ PACING_MODE_UNSPECIFIED: PacingMode.ValueType  # 0
 """REALTIME."""
 PACING_MODE_REALTIME: PacingMode.ValueType  # 1
 """The server stops generating, not only sending, when it is `max_lead_samples` ahead of playback, which it takes to
-start with the first audio and to run at the output rate.
+start with the first audio and to run at the output rate unless ReportPlayhead says otherwise.
 """
 PACING_MODE_UNPACED: PacingMode.ValueType  # 2
 """As fast as it goes."""
 Global___PacingMode: _TypeAlias = PacingMode  # noqa: Y015
+
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """NORMAL."""
+    PRIORITY_BACKGROUND: _Priority.ValueType  # 1
+    """Behind everybody else, such as lines that are made ahead."""
+    PRIORITY_NORMAL: _Priority.ValueType  # 2
+    """In between."""
+    PRIORITY_HIGH: _Priority.ValueType  # 3
+    """Before everybody else, such as the line of the scene that is on."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Who comes first where the server cannot serve all in time. Within one priority it is who runs dry first."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""NORMAL."""
+PRIORITY_BACKGROUND: Priority.ValueType  # 1
+"""Behind everybody else, such as lines that are made ahead."""
+PRIORITY_NORMAL: Priority.ValueType  # 2
+"""In between."""
+PRIORITY_HIGH: Priority.ValueType  # 3
+"""Before everybody else, such as the line of the scene that is on."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 class _FinishReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -125,7 +153,8 @@ class Utterance(_message.Message):
     """The text, 1 to ServerInfo.limits.max_text_chars Unicode characters, with something to pronounce. Required."""
     seed: _builtins.int
     """The same seed, settings and model give the same samples. Every value is valid; unset: the server picks one
-    and reports it.
+    and reports it, and may solve chunks of a stream in fewer steps (SynthesisFinished.fewest_flow_steps): only chunks
+    with all their steps come out the same again.
     """
     @_builtins.property
     def emotion(self) -> Global___UtteranceEmotion:
@@ -313,24 +342,61 @@ class Pacing(_message.Message):
 Global___Pacing: _TypeAlias = Pacing  # noqa: Y015
 
 @_typing.final
+class Scheduling(_message.Message):
+    """When an utterance gets its turn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    START_DEADLINE_FIELD_NUMBER: _builtins.int
+    priority: Global___Priority.ValueType
+    """Unset: NORMAL. A value that is not listed is INVALID_ARGUMENT, PRIORITY_UNKNOWN."""
+    @_builtins.property
+    def start_deadline(self) -> _duration_pb2.Duration:
+        """Longest time from the request's arrival to its first audio, above 0 to 1 hour; otherwise INVALID_ARGUMENT,
+        START_DEADLINE_OUT_OF_RANGE. Where the server sees that it cannot be met, the call is refused at once: UNAVAILABLE,
+        OVERLOADED, with RetryInfo. Unset: none. A shorter deadline of the call itself counts in its place.
+        """
+
+    def __init__(
+        self,
+        *,
+        priority: Global___Priority.ValueType = ...,
+        start_deadline: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_deadline", b"start_deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["priority", b"priority", "start_deadline", b"start_deadline"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Scheduling: _TypeAlias = Scheduling  # noqa: Y015
+
+@_typing.final
 class SynthesizeRequest(_message.Message):
     """Request of SpeechService.Synthesize."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UTTERANCE_FIELD_NUMBER: _builtins.int
+    SCHEDULING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def utterance(self) -> Global___Utterance:
         """What to say. Required."""
+
+    @_builtins.property
+    def scheduling(self) -> Global___Scheduling:
+        """When it gets its turn. Unset: NORMAL, without a start deadline."""
 
     def __init__(
         self,
         *,
         utterance: Global___Utterance | None = ...,
+        scheduling: Global___Scheduling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["utterance", b"utterance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scheduling", b"scheduling", "utterance", b"utterance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["utterance", b"utterance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scheduling", b"scheduling", "utterance", b"utterance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -379,6 +445,7 @@ class StreamSynthesizeRequest(_message.Message):
     UTTERANCE_FIELD_NUMBER: _builtins.int
     PACING_FIELD_NUMBER: _builtins.int
     START_SAMPLE_FIELD_NUMBER: _builtins.int
+    SCHEDULING_FIELD_NUMBER: _builtins.int
     start_sample: _builtins.int
     """First sample to send, at least 0. Samples before it are computed and not sent, so that a retry with the same seed
     resumes where the stream broke. Beyond the end: no audio, only `started` and `finished`.
@@ -391,16 +458,21 @@ class StreamSynthesizeRequest(_message.Message):
     def pacing(self) -> Global___Pacing:
         """How far ahead of playback the server works. Unset: REALTIME, 2 s ahead."""
 
+    @_builtins.property
+    def scheduling(self) -> Global___Scheduling:
+        """When it gets its turn. Unset: NORMAL, without a start deadline."""
+
     def __init__(
         self,
         *,
         utterance: Global___Utterance | None = ...,
         pacing: Global___Pacing | None = ...,
         start_sample: _builtins.int = ...,
+        scheduling: Global___Scheduling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pacing", b"pacing", "utterance", b"utterance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pacing", b"pacing", "scheduling", b"scheduling", "utterance", b"utterance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pacing", b"pacing", "start_sample", b"start_sample", "utterance", b"utterance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pacing", b"pacing", "scheduling", b"scheduling", "start_sample", b"start_sample", "utterance", b"utterance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,6 +533,8 @@ class SynthesisStarted(_message.Message):
     NUM_SEGMENTS_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     EMOTION_WEIGHTS_FIELD_NUMBER: _builtins.int
+    SCHEDULING_FIELD_NUMBER: _builtins.int
+    UTTERANCE_ID_FIELD_NUMBER: _builtins.int
     voice: _builtins.str
     """`voices/{voice}`."""
     seed: _builtins.int
@@ -475,6 +549,10 @@ class SynthesisStarted(_message.Message):
     """Stretches of text that are spoken in one run each, at least 1."""
     fingerprint: _builtins.str
     """ServerInfo.fingerprint: the same speech needs the same fingerprint."""
+    utterance_id: _builtins.str
+    """What ReportPlayhead calls this stream: made by the server, not to be guessed, valid while the stream runs. Empty
+    in the answer of Synthesize.
+    """
     @_builtins.property
     def format(self) -> _audio_pb2.AudioFormat:
         """Encoding and rate, both set."""
@@ -493,6 +571,12 @@ class SynthesisStarted(_message.Message):
         found for its words. Unset when the emotion comes from a clip, or when none was asked for.
         """
 
+    @_builtins.property
+    def scheduling(self) -> Global___Scheduling:
+        """Priority, and the start deadline in use: the request's, or what the call itself had left if that was less. The
+        deadline is unset when there is neither.
+        """
+
     def __init__(
         self,
         *,
@@ -507,10 +591,12 @@ class SynthesisStarted(_message.Message):
         num_segments: _builtins.int = ...,
         fingerprint: _builtins.str = ...,
         emotion_weights: _emotion_pb2.EmotionWeights | None = ...,
+        scheduling: Global___Scheduling | None = ...,
+        utterance_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "emotion_weights", b"emotion_weights", "format", b"format", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "emotion_weights", b"emotion_weights", "format", b"format", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling", "scheduling", b"scheduling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "emotion_weights", b"emotion_weights", "fingerprint", b"fingerprint", "format", b"format", "num_segments", b"num_segments", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling", "seed", b"seed", "start_sample", b"start_sample", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength", "_planned_samples", b"_planned_samples", "emotion_strength", b"emotion_strength", "emotion_weights", b"emotion_weights", "fingerprint", b"fingerprint", "format", b"format", "num_segments", b"num_segments", "pacing", b"pacing", "planned_samples", b"planned_samples", "sampling", b"sampling", "scheduling", b"scheduling", "seed", b"seed", "start_sample", b"start_sample", "utterance_id", b"utterance_id", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__emotion_strength: _TypeAlias = _typing.Literal["emotion_strength"]  # noqa: Y015
     _WhichOneofArgType__emotion_strength: _TypeAlias = _typing.Literal["_emotion_strength", b"_emotion_strength"]  # noqa: Y015
@@ -574,6 +660,7 @@ class SynthesisFinished(_message.Message):
     GENERATION_TIME_FIELD_NUMBER: _builtins.int
     PROMPT_ENCODES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FEWEST_FLOW_STEPS_FIELD_NUMBER: _builtins.int
     total_samples: _builtins.int
     """Length of the whole utterance in samples, counted from sample 0, also when `start_sample` was above 0."""
     total_codes: _builtins.int
@@ -584,6 +671,11 @@ class SynthesisFinished(_message.Message):
     """Prompt encoder passes that this utterance caused; 0 when all its clips were prepared before."""
     reason: Global___FinishReason.ValueType
     """Why it ended."""
+    fewest_flow_steps: _builtins.int
+    """Flow steps of the chunk that had the fewest, at least 1. It is the model's own number unless chunks were solved in
+    fewer, which is done only where the listener of a stream would run dry otherwise, where the request set no seed (a
+    given seed promises the same samples under any load), and where the server is not in deterministic mode.
+    """
     @_builtins.property
     def time_to_first_audio(self) -> _duration_pb2.Duration:
         """From the request's arrival in the engine to the first finished audio."""
@@ -602,14 +694,61 @@ class SynthesisFinished(_message.Message):
         generation_time: _duration_pb2.Duration | None = ...,
         prompt_encodes: _builtins.int = ...,
         reason: Global___FinishReason.ValueType = ...,
+        fewest_flow_steps: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["generation_time", b"generation_time", "time_to_first_audio", b"time_to_first_audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation_time", b"generation_time", "prompt_encodes", b"prompt_encodes", "reason", b"reason", "seed", b"seed", "time_to_first_audio", b"time_to_first_audio", "total_codes", b"total_codes", "total_samples", b"total_samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fewest_flow_steps", b"fewest_flow_steps", "generation_time", b"generation_time", "prompt_encodes", b"prompt_encodes", "reason", b"reason", "seed", b"seed", "time_to_first_audio", b"time_to_first_audio", "total_codes", b"total_codes", "total_samples", b"total_samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SynthesisFinished: _TypeAlias = SynthesisFinished  # noqa: Y015
+
+@_typing.final
+class ReportPlayheadRequest(_message.Message):
+    """Request of SpeechService.ReportPlayhead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UTTERANCE_ID_FIELD_NUMBER: _builtins.int
+    PLAYED_SAMPLES_FIELD_NUMBER: _builtins.int
+    utterance_id: _builtins.str
+    """SynthesisStarted.utterance_id of a stream that runs; otherwise NOT_FOUND, UTTERANCE_NOT_FOUND. Required."""
+    played_samples: _builtins.int
+    """Sample that is played next, at the output rate, at least 0 (otherwise INVALID_ARGUMENT,
+    PLAYED_SAMPLES_OUT_OF_RANGE); beyond what was sent it counts as all of that. Playback is taken to run on from there
+    at the output rate, so a listener that stands still says so again while it does, such as every 250 ms.
+    """
+    def __init__(
+        self,
+        *,
+        utterance_id: _builtins.str = ...,
+        played_samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["played_samples", b"played_samples", "utterance_id", b"utterance_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportPlayheadRequest: _TypeAlias = ReportPlayheadRequest  # noqa: Y015
+
+@_typing.final
+class ReportPlayheadResponse(_message.Message):
+    """Response of SpeechService.ReportPlayhead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportPlayheadResponse: _TypeAlias = ReportPlayheadResponse  # noqa: Y015
 
 @_typing.final
 class PlanUtteranceRequest(_message.Message):

@@ -48,6 +48,11 @@ class SpeechServiceStub(object):
                 request_serializer=oncue_dot_v1_dot_speech__service__pb2.StreamSynthesizeRequest.SerializeToString,
                 response_deserializer=oncue_dot_v1_dot_speech__service__pb2.StreamSynthesizeResponse.FromString,
                 _registered_method=True)
+        self.ReportPlayhead = channel.unary_unary(
+                '/oncue.v1.SpeechService/ReportPlayhead',
+                request_serializer=oncue_dot_v1_dot_speech__service__pb2.ReportPlayheadRequest.SerializeToString,
+                response_deserializer=oncue_dot_v1_dot_speech__service__pb2.ReportPlayheadResponse.FromString,
+                _registered_method=True)
         self.PlanUtterance = channel.unary_unary(
                 '/oncue.v1.SpeechService/PlanUtterance',
                 request_serializer=oncue_dot_v1_dot_speech__service__pb2.PlanUtteranceRequest.SerializeToString,
@@ -77,6 +82,14 @@ class SpeechServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportPlayhead(self, request, context):
+        """Tells the server how far the listener of a running stream has really played; without it, the server goes by the
+        clock. Reports do not count as requests (Limits.requests_per_second).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PlanUtterance(self, request, context):
         """Says how a text will be read and how long it can be, without speaking.
         """
@@ -96,6 +109,11 @@ def add_SpeechServiceServicer_to_server(servicer, server):
                     servicer.StreamSynthesize,
                     request_deserializer=oncue_dot_v1_dot_speech__service__pb2.StreamSynthesizeRequest.FromString,
                     response_serializer=oncue_dot_v1_dot_speech__service__pb2.StreamSynthesizeResponse.SerializeToString,
+            ),
+            'ReportPlayhead': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportPlayhead,
+                    request_deserializer=oncue_dot_v1_dot_speech__service__pb2.ReportPlayheadRequest.FromString,
+                    response_serializer=oncue_dot_v1_dot_speech__service__pb2.ReportPlayheadResponse.SerializeToString,
             ),
             'PlanUtterance': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanUtterance,
@@ -161,6 +179,33 @@ class SpeechService(object):
             '/oncue.v1.SpeechService/StreamSynthesize',
             oncue_dot_v1_dot_speech__service__pb2.StreamSynthesizeRequest.SerializeToString,
             oncue_dot_v1_dot_speech__service__pb2.StreamSynthesizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportPlayhead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oncue.v1.SpeechService/ReportPlayhead',
+            oncue_dot_v1_dot_speech__service__pb2.ReportPlayheadRequest.SerializeToString,
+            oncue_dot_v1_dot_speech__service__pb2.ReportPlayheadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,10 @@ class SpeechServiceStub:
     """
     StreamSynthesize: _aio.UnaryStreamMultiCallable[_speech_service_pb2.StreamSynthesizeRequest, _speech_service_pb2.StreamSynthesizeResponse]
     """Speaks while it generates: one `started`, then `audio` without gaps, then one `finished` and OK; or an error status."""
+    ReportPlayhead: _aio.UnaryUnaryMultiCallable[_speech_service_pb2.ReportPlayheadRequest, _speech_service_pb2.ReportPlayheadResponse]
+    """Tells the server how far the listener of a running stream has really played; without it, the server goes by the
+    clock. Reports do not count as requests (Limits.requests_per_second).
+    """
     PlanUtterance: _aio.UnaryUnaryMultiCallable[_speech_service_pb2.PlanUtteranceRequest, _speech_service_pb2.PlanUtteranceResponse]
     """Says how a text will be read and how long it can be, without speaking."""
 
@@ -53,6 +57,16 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_speech_service_pb2.StreamSynthesizeRequest, _abc.AsyncIterator[_speech_service_pb2.StreamSynthesizeResponse]],
     ) -> _abc.AsyncIterator[_speech_service_pb2.StreamSynthesizeResponse]:
         """Speaks while it generates: one `started`, then `audio` without gaps, then one `finished` and OK; or an error status."""
+
+    @_abc_1.abstractmethod
+    def ReportPlayhead(
+        self,
+        request: _speech_service_pb2.ReportPlayheadRequest,
+        context: _aio.ServicerContext[_speech_service_pb2.ReportPlayheadRequest, _abc.Awaitable[_speech_service_pb2.ReportPlayheadResponse]],
+    ) -> _abc.Awaitable[_speech_service_pb2.ReportPlayheadResponse]:
+        """Tells the server how far the listener of a running stream has really played; without it, the server goes by the
+        clock. Reports do not count as requests (Limits.requests_per_second).
+        """
 
     @_abc_1.abstractmethod
     def PlanUtterance(

@@ -26,9 +26,8 @@ from .conditioning import Conditioner
 from .decoding.batch import TokenBatch, prefix_rows
 from .errors import GenerationFailed, Overloaded
 from .model.emotion_bank import mix_bank, scale_weights
-from .model.flow import FlowSchedule
 from .model.t2s import merge_emotion
-from .rendering.mel import render_mel
+from .rendering.flow_batch import FlowBatch, render_mel
 from .rendering.wave import render_wave
 from .requests import EmotionWeights, Reference
 from .stage_clock import StageClock
@@ -74,7 +73,7 @@ class Scheduler:
         self._model = model
         self._conditioner = conditioner
         self._batch = TokenBatch(model.t2s, slots, config.t2s.conditioning_rows + longest)
-        self._flow = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
+        self._flow = FlowBatch(model.s2mel.estimator, config.speech.guidance, torch.float32)
         self._max_live = max_live
         self._threads = threads
         self._condition = threading.Condition()
@@ -296,7 +295,7 @@ class Scheduler:
             if job is not None:
                 mels.append(mel)
                 jobs.append(job)
-        for mel, frames in zip(mels, render_mel(model.s2mel, jobs, self._flow, speech.guidance), strict=True):
+        for mel, frames in zip(mels, render_mel(self._flow, jobs, speech.flow_steps), strict=True):
             mel.accept(frames)
 
     def _render_wave(self, utterances: Sequence[Utterance]) -> None:

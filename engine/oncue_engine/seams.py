@@ -24,9 +24,9 @@ from .decoding.batch import SequenceSpec, TokenBatch, prefix_rows
 from .decoding.length import free_bounds
 from .errors import InvalidRequest
 from .frontend.audio import decode_reference
-from .model.flow import FlowSchedule
 from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
-from .rendering.mel import FlowJob, SegmentMel, VoicePrompt, render_mel
+from .rendering.flow_batch import FlowBatch, render_mel
+from .rendering.mel import FlowJob, SegmentMel, VoicePrompt
 from .rendering.noise import frame_noise
 from .rendering.wave import SegmentWave, render_wave
 from .requests import Sampling
@@ -57,13 +57,14 @@ class Renderings:
 class ThreeWays:
     """Renders segments of one model in one voice."""
 
-    def __init__(self, model: LoadedModel, voice: VoiceConditioning) -> None:
+    def __init__(self, model: LoadedModel, voice: VoiceConditioning, precision: torch.dtype = torch.float32) -> None:
+        """`precision`: of the flow's matrix products, as in `FlowBatch`."""
         config = model.config
         self._model, self._voice = model, voice
         self._prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         longest = config.speech.max_segment_pieces + config.speech.max_segment_tokens + 3
         self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest)
-        self._flow = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
+        self._flow = FlowBatch(model.s2mel.estimator, config.speech.guidance, precision)
         self._policy = ChunkPolicy()
         self._frames = RenderFrames.of(self._policy, config.speech, model.vocoder.context_frames)
         self._map = FrameMap.free(config.speech.frames_per_token)
@@ -173,13 +174,13 @@ class ThreeWays:
             style=self._prompt.style,
             keep=stop - first,
         )
-        mel = render_mel(model.s2mel, [job], self._flow, model.config.speech.guidance)[0]
+        mel = render_mel(self._flow, [job], model.config.speech.flow_steps)[0]
         return np.concatenate(self._vocoder_call(self._segment_wave(), mel, last=True))
 
     def _flow_call(self, mel: SegmentMel, chunk: Chunk) -> None:
         job = mel.job(chunk, self._model.s2mel)
         if job is not None:
-            mel.accept(render_mel(self._model.s2mel, [job], self._flow, self._model.config.speech.guidance)[0])
+            mel.accept(render_mel(self._flow, [job], self._model.config.speech.flow_steps)[0])
 
     def _vocoder_call(self, wave: SegmentWave, mel: Tensor, last: bool) -> list[Samples]:
         job = wave.job(mel, last)

@@ -95,6 +95,15 @@ class WaveNet(nn.Module):
         )
 
     @property
+    def gated_convolutions(self) -> list[nn.Conv1d]:
+        return [layer.inner for layer in self.in_layers if isinstance(layer, _NamedConv)]
+
+    @property
+    def output_convolutions(self) -> list[nn.Conv1d]:
+        """Width 1: residual and skip of each layer, of the last the skip alone."""
+        return [layer.inner for layer in self.res_skip_layers if isinstance(layer, _NamedConv)]
+
+    @property
     def pad_frames(self) -> int:
         """Frames of reflection at each end of every layer."""
         return self.config.kernel_size // 2

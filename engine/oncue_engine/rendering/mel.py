@@ -21,20 +21,18 @@ spoken from is fixed by the segment's FrameMap and never depends on the cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..errors import GenerationFailed
-from ..model.flow import FlowSchedule, solve
 from ..model.s2mel import S2Mel
 from ..timing.frame_map import FrameMap
 from .chunks import Chunk
 from .noise import frame_noise
 
-__all__ = ["FlowJob", "SegmentMel", "VoicePrompt", "render_mel"]
+__all__ = ["FlowJob", "SegmentMel", "VoicePrompt"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,25 +58,6 @@ class FlowJob:
     """[S]"""
     keep: int
     skip: int = 0
-
-
-def render_mel(s2mel: S2Mel, jobs: Sequence[FlowJob], schedule: FlowSchedule, guidance: float) -> list[Tensor]:
-    """The kept mel frames [80,keep] of every job, each rendered as if alone."""
-    mels = []
-    for job in jobs:
-        mel = solve(
-            s2mel.estimator,
-            job.noise[None],
-            job.prompt_mel[None],
-            job.mu[None],
-            job.style[None],
-            schedule.steps,
-            guidance,
-            schedule=schedule,
-        )[0]
-        first = job.prompt_mel.shape[1] + job.skip
-        mels.append(mel[:, first : first + job.keep])
-    return mels
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from oncue_engine.checkpoints.loaded import LoadedModel
-from oncue_engine.model.flow import FlowSchedule
 from oncue_engine.rendering.chunks import Chunk
-from oncue_engine.rendering.mel import SegmentMel, VoicePrompt, render_mel
+from oncue_engine.rendering.flow_batch import FlowBatch, render_mel
+from oncue_engine.rendering.mel import SegmentMel, VoicePrompt
 from oncue_engine.rendering.noise import frame_noise
 from oncue_engine.timing.frame_map import FrameMap
 
@@ -35,14 +35,14 @@ def _render(
 ) -> torch.Tensor:
     rows = _rows(nano, chunks[-1].end)
     mel = SegmentMel(frame_map, _prompt(nano), seed, 0, context, 300)
-    schedule = FlowSchedule.uniform(nano.s2mel.estimator, 4)
+    flow = FlowBatch(nano.s2mel.estimator, 0.7, torch.float32)
     with torch.inference_mode():
         for chunk in chunks:
             mel.extend(rows[mel.num_rows : chunk.seen])
             before = mel.mel.clone()
             job = mel.job(chunk, nano.s2mel)
             assert job is not None
-            mel.accept(render_mel(nano.s2mel, [job], schedule, 0.7)[0])
+            mel.accept(render_mel(flow, [job], 4)[0])
             assert torch.equal(mel.mel[:, : before.shape[1]], before), "emitted frames stay"
     return mel.mel
 
@@ -117,8 +117,8 @@ def test_context_makes_a_chunk_continue_the_one_before(nano: LoadedModel) -> Non
                 assert job is not None
                 assert job.prompt_mel.shape[1] == 40 + min(context, 23)
                 assert job.keep == 60 - 23
-                schedule = FlowSchedule.uniform(nano.s2mel.estimator, 4)
-                seconds.append(render_mel(nano.s2mel, [job], schedule, 0.7)[0])
+                flow = FlowBatch(nano.s2mel.estimator, 0.7, torch.float32)
+                seconds.append(render_mel(flow, [job], 4)[0])
         assert ((seconds[0] - seconds[1]).abs().max() > 1e-3) == knows
 
 
@@ -149,8 +149,8 @@ def test_some_emitted_frames_are_rendered_again_from_their_own_noise_and_thrown_
         assert late is not None and early is not None
         assert (late.skip, late.keep, early.skip, early.keep) == (5, 37, 0, 42)
         assert torch.equal(late.noise, early.noise) and torch.equal(late.prompt_mel, early.prompt_mel)
-        schedule = FlowSchedule.uniform(nano.s2mel.estimator, 4)
-        ends = [render_mel(nano.s2mel, [job], schedule, 0.7)[0] for job in (late, early)]
+        flow = FlowBatch(nano.s2mel.estimator, 0.7, torch.float32)
+        ends = [render_mel(flow, [job], 4)[0] for job in (late, early)]
     torch.testing.assert_close(ends[0], ends[1][:, 5:], rtol=0, atol=1e-5)
 
 

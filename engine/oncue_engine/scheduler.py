@@ -275,6 +275,7 @@ class Scheduler:
             raise Overloaded(
                 f"it would start after about {expected_s:.3g} s, later than its deadline of {deadline_s:g} s",
                 retry_after_s=max(_SHORTEST_RETRY_S, expected_s - deadline_s),
+                field="scheduling.start_deadline",
             )
 
     def _end_all(self) -> None:

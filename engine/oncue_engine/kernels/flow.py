@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .library import address, load
 
-__all__ = ["Segments", "guided_norm", "residual_norm", "rotate", "silu_gate", "wave_gate", "wave_input"]
+__all__ = ["Segments", "guided_norm", "residual_norm", "silu_gate", "wave_gate", "wave_input"]
 
 _NORM_EPS = 1e-5
 _FINAL_NORM_EPS = 1e-6
@@ -99,30 +99,6 @@ def residual_norm(
         ctypes.c_int64(width),
         ctypes.c_float(_NORM_EPS),
         _half(kind),
-    )
-
-
-def rotate(qkv: Tensor, rotary: Tensor, segments: Segments, heads: int) -> None:
-    """qkv [N,3H]: queries and keys turned in place by their position in the segment.
-
-    rotary [longest, d/2, 2] float32 cos, sin; neighbouring elements are a pair.
-    """
-    library = _library(qkv)
-    head_dim = qkv.shape[1] // (3 * heads)
-    if library is None:
-        for begin, end in segments.spans:
-            pairs = qkv[begin:end, : 2 * heads * head_dim].reshape(end - begin, 2 * heads, -1, 2).float()
-            cos, sin = rotary[: end - begin, None].unbind(-1)
-            even, odd = pairs.unbind(-1)
-            turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
-            qkv[begin:end, : 2 * heads * head_dim] = turned.reshape(end - begin, -1)
-        return
-    library.oncue_rotate(
-        address(qkv, qkv.dtype),
-        address(rotary, torch.float32),
-        address(segments.table, torch.int64),
-        *_wide(len(segments.ends), heads, head_dim),
-        _half(qkv),
     )
 
 

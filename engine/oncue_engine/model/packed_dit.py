@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..kernels.flow import Segments, guided_norm, residual_norm, rotate, silu_gate, wave_gate, wave_input
+from ..kernels.attention import attention
+from ..kernels.flow import Segments, guided_norm, residual_norm, silu_gate, wave_gate, wave_input
 from .dit import DiT
 from .transformer import rotary_table
 from .wavenet import WaveNet
@@ -100,7 +101,7 @@ class PackedDiT:
         self._estimator = estimator
         with torch.no_grad():
             self._fold(estimator)
-        self._rotary = rotary_table(1024, self.config.hidden_dim // self.config.num_heads, self._null.device)
+        self._rotary = self._turns(1024)
 
     def _fold(self, estimator: DiT) -> None:
         config, blocks = self.config, estimator.transformer.layers
@@ -234,7 +235,7 @@ class PackedDiT:
                 residual_norm(stream, added, whole, modulation, normed, copy=pairs[-1][:, hidden:])
             else:
                 residual_norm(stream, added, whole, modulation, normed)
-            mixed = _attend(layer.qkv(normed), rotary, whole, tail if number == last else whole, heads)
+            mixed = attention(layer.qkv(normed), rotary, whole, tail if number == last else whole, heads)
             if number == last:
                 stream = torch.cat([stream[begin:end] for begin, end in layout.tail_spans])
                 normed = normed[: tail.frames]
@@ -269,9 +270,13 @@ class PackedDiT:
     def _positions(self, num_frames: int) -> Tensor:
         if num_frames > len(self._rotary):
             # Two threads may both make one; either is right.
-            head_dim = self.config.hidden_dim // self.config.num_heads
-            self._rotary = rotary_table(2 * num_frames, head_dim, self._null.device)
+            self._rotary = self._turns(2 * num_frames)
         return self._rotary
+
+    def _turns(self, num_frames: int) -> Tensor:
+        """cos and sin of every position, [num_frames, 2, d / 2] float32."""
+        table = rotary_table(num_frames, self.config.hidden_dim // self.config.num_heads, self._null.device)
+        return table.transpose(1, 2).contiguous()
 
     def _linear(self, linear: nn.Linear) -> _Affine:
         return self._affine(linear.weight, linear.bias)
@@ -279,18 +284,6 @@ class PackedDiT:
     def _affine(self, weight: Tensor, bias: Tensor | None = None) -> _Affine:
         kept = weight.detach().to(self.precision).contiguous().clone()
         return _Affine(kept, None if bias is None else bias.detach().to(self.precision).clone())
-
-
-def _attend(qkv: Tensor, rotary: Tensor, whole: Segments, queries: Segments, heads: int) -> Tensor:
-    """qkv [N,3H] -> [queries,H]: each segment's last frames, as many as `queries` has, attend to all of it."""
-    rotate(qkv, rotary, whole, heads)
-    mixed = []
-    for (begin, end), (first, stop) in zip(whole.job_spans, queries.job_spans, strict=True):
-        parts = qkv[begin:end].reshape(whole.branches, -1, 3, heads, qkv.shape[1] // (3 * heads))
-        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # [branches,h,F,d]
-        asking = query[:, :, -((stop - first) // whole.branches) :]
-        mixed.append(F.scaled_dot_product_attention(asking, key, value).transpose(1, 2).reshape(stop - first, -1))
-    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
 def _segments(counts: Sequence[int], branches: int) -> Segments:

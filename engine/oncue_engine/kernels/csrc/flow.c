@@ -95,16 +95,16 @@ INLINE void rotate(void *qkv, const float *rotary, const int64_t *ends, int64_t 
                 void *pair = out_at(values, head * head_dim, half);
 #pragma GCC ivdep
                 for (int64_t i = 0; i < head_dim; i += 2) {
-                    float even = get(pair, i, half), odd = get(pair, i + 1, half);
-                    put(pair, i, even * turn[i] - odd * turn[i + 1], half);
-                    put(pair, i + 1, odd * turn[i] + even * turn[i + 1], half);
+                    float even = get(pair, i, half), odd = get(pair, i + 1, half), c = turn[i / 2], s = turn[(head_dim + i) / 2];
+                    put(pair, i, even * c - odd * s, half);
+                    put(pair, i + 1, odd * c + even * s, half);
                 }
             }
         }
     }
 }
 
-/* qkv [frames, 3 * heads * head_dim]: queries and keys turned in place; rotary [longest, head_dim / 2, 2] cos, sin. */
+/* qkv [frames, 3 * heads * head_dim]: queries and keys turned in place; rotary [longest, 2, head_dim / 2] cos, sin. */
 EXPORT void oncue_rotate(void *qkv, const float *rotary, const int64_t *ends, int64_t segments, int64_t heads,
                          int64_t head_dim, int32_t half) {
     FOR_BOTH(rotate(qkv, rotary, ends, segments, heads, head_dim, 1),

@@ -1,0 +1,254 @@
+/* Attention of the flow estimator on processors with matrix tiles (AMX): turning, scores, softmax and mixing of a block
+   of queries stay in the cache, and the heads need not be laid out first. Elsewhere PyTorch's own attention serves. */
+#include "kernels.h"
+
+#if defined(__x86_64__) && defined(__AVX512F__) && (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 11)
+#define HAVE_TILES 1
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define TILES __attribute__((target("amx-tile,amx-bf16,avx512bf16")))
+#endif
+
+/* Whether oncue_attention may be called: the processor has tiles, and the system lets this process use them. */
+EXPORT int32_t oncue_attention_fits(void) {
+#ifdef HAVE_TILES
+    enum { ask_permission = 0x1023, tile_data = 18 };
+    unsigned a, b, c, d, tiles = (1u << 22) | (1u << 24), bf16 = 1u << 5;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) != tiles) return 0;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & bf16) != bf16) return 0;
+    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+#else
+    return 0;
+#endif
+}
+
+#ifdef HAVE_TILES
+enum { QUERIES = 32 };
+
+/* The compiler does not know that loading a tile reads memory: what it holds back is written here. */
+#define WRITTEN() __asm__ volatile("" ::: "memory")
+
+/* 16 neighbouring pairs of bf16, turned. */
+TILES static inline __m512i turned(const uint16_t *pairs, const float *cos, const float *sin, __m512 scale) {
+    __m512i both = _mm512_loadu_si512(pairs);
+    __m512 even = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(both, 16)), scale);
+    __m512 odd = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(0xffff0000))), scale);
+    __m512 c = _mm512_loadu_ps(cos), s = _mm512_loadu_ps(sin);
+    __m512 first = _mm512_sub_ps(_mm512_mul_ps(even, c), _mm512_mul_ps(odd, s));
+    __m512 second = _mm512_add_ps(_mm512_mul_ps(odd, c), _mm512_mul_ps(even, s));
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
+    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
+/* Keys of one head as tiles [key block of 16][32 dims][16 pairs of dims][16 keys], zero past the last. */
+TILES static void pack_keys(const uint16_t *key, int64_t stride, const float *rotary, int64_t count, int64_t padded,
+                            int64_t head_dim, uint32_t *out) {
+    int64_t parts = head_dim / 32, half = head_dim / 2;
+    __m512i rows = _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                                      _mm512_set1_epi32(16));
+    for (int64_t n = 0; n < padded; n++) {
+        for (int64_t part = 0; part < parts; part++) {
+            const float *cos = rotary + n * head_dim + part * 16, *sin = cos + half;
+            __m512i pairs = n < count ? turned(key + n * stride + part * 32, cos, sin, _mm512_set1_ps(1.0f))
+                                      : _mm512_setzero_si512();
+            _mm512_i32scatter_epi32(out + (n / 16 * parts + part) * 256 + n % 16, rows, pairs, 4);
+        }
+    }
+}
+
+/* Values of one head as tiles [key block of 32][16 dims][16 pairs of keys][16 dims], zero past the last. */
+TILES static void pack_values(const uint16_t *value, int64_t stride, int64_t count, int64_t padded, int64_t head_dim,
+                              uint32_t *out) {
+    int64_t parts = head_dim / 16;
+    __m256i none = _mm256_setzero_si256();
+    for (int64_t n = 0; n < padded; n += 2) {
+        for (int64_t part = 0; part < parts; part++) {
+            const uint16_t *at = value + n * stride + part * 16;
+            __m256i first = n < count ? _mm256_loadu_si256((const void *)at) : none;
+            __m256i second = n + 1 < count ? _mm256_loadu_si256((const void *)(at + stride)) : none;
+            __m512i both = _mm512_or_si512(_mm512_cvtepu16_epi32(first),
+                                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+            _mm512_storeu_si512(out + (n / 32 * parts + part) * 256 + n % 32 / 2 * 16, both);
+        }
+    }
+}
+
+/* scores [QUERIES, padded] = query [QUERIES, head_dim] times the packed keys. */
+TILES static void score(const uint16_t *query, const uint32_t *keys, int64_t padded, int64_t head_dim, float *scores) {
+    int64_t parts = head_dim / 32, row = head_dim * 2, stride = padded * 4;
+    WRITTEN();
+    for (int64_t n = 0; n < padded; n += 32) {
+        const uint32_t *tile = keys + n / 16 * parts * 256;
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int64_t part = 0; part < parts; part++) {
+            _tile_loadd(4, query + part * 32, row);
+            _tile_loadd(5, query + 16 * head_dim + part * 32, row);
+            _tile_loadd(6, tile + part * 256, 64);
+            _tile_loadd(7, tile + (parts + part) * 256, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+        _tile_stored(0, scores + n, stride);
+        _tile_stored(1, scores + n + 16, stride);
+        _tile_stored(2, scores + 16 * padded + n, stride);
+        _tile_stored(3, scores + 16 * padded + n + 16, stride);
+    }
+}
+
+/* 2^x of x <= 0 to 1e-4, less than what bf16 keeps; NaN stays. */
+TILES static inline __m512 power(__m512 x) {
+    __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 rest = _mm512_sub_ps(x, whole);
+    __m512 p = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.05550327f), _mm512_set1_ps(0.24261112f));
+    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(0.69326099f));
+    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(0.99992807f));
+    return _mm512_scalef_ps(p, whole);
+}
+
+/* One row of scores -> 2^(score - largest) in bf16, zero past `count`; returns their sum. */
+TILES static float soften(const float *scores, int64_t count, int64_t padded, uint16_t *out) {
+    __mmask16 lower = 0xffff, upper = 0xffff;
+    int64_t full = count / 32 * 32, rest = count - full;
+    if (rest) {
+        lower = rest >= 16 ? 0xffff : (__mmask16)((1u << rest) - 1);
+        upper = rest <= 16 ? 0 : (__mmask16)((1u << (rest - 16)) - 1);
+    }
+    __m512 most = _mm512_set1_ps(-3.0e38f), most2 = most;
+    for (int64_t n = 0; n < full; n += 32) {
+        most = _mm512_max_ps(most, _mm512_loadu_ps(scores + n));
+        most2 = _mm512_max_ps(most2, _mm512_loadu_ps(scores + n + 16));
+    }
+    if (rest) {
+        most = _mm512_mask_max_ps(most, lower, most, _mm512_loadu_ps(scores + full));
+        most2 = _mm512_mask_max_ps(most2, upper, most2, _mm512_loadu_ps(scores + full + 16));
+    }
+    __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(most, most2)));
+    __m512 sum = _mm512_setzero_ps(), sum2 = sum;
+    for (int64_t n = 0; n < full; n += 32) {
+        __m512 a = power(_mm512_sub_ps(_mm512_loadu_ps(scores + n), largest));
+        __m512 b = power(_mm512_sub_ps(_mm512_loadu_ps(scores + n + 16), largest));
+        sum = _mm512_add_ps(sum, a);
+        sum2 = _mm512_add_ps(sum2, b);
+        _mm512_storeu_si512(out + n, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    }
+    if (rest) {
+        __m512 a = _mm512_maskz_mov_ps(lower, power(_mm512_sub_ps(_mm512_loadu_ps(scores + full), largest)));
+        __m512 b = _mm512_maskz_mov_ps(upper, power(_mm512_sub_ps(_mm512_loadu_ps(scores + full + 16), largest)));
+        sum = _mm512_add_ps(sum, a);
+        sum2 = _mm512_add_ps(sum2, b);
+        _mm512_storeu_si512(out + full, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    }
+    return _mm512_reduce_add_ps(_mm512_add_ps(sum, sum2));
+}
+
+/* mixed [QUERIES, head_dim] = weights [QUERIES, padded] times the packed values. */
+TILES static void mix(const uint16_t *weights, const uint32_t *values, int64_t padded, int64_t head_dim, float *mixed) {
+    int64_t parts = head_dim / 16, row = padded * 2, stride = head_dim * 4;
+    WRITTEN();
+    for (int64_t part = 0; part < parts; part += 2) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (int64_t n = 0; n < padded; n += 32) {
+            const uint32_t *tile = values + (n / 32 * parts + part) * 256;
+            _tile_loadd(4, weights + n, row);
+            _tile_loadd(5, weights + 16 * padded + n, row);
+            _tile_loadd(6, tile, 64);
+            _tile_loadd(7, tile + 256, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+        _tile_stored(0, mixed + part * 16, stride);
+        _tile_stored(1, mixed + part * 16 + 16, stride);
+        _tile_stored(2, mixed + 16 * head_dim + part * 16, stride);
+        _tile_stored(3, mixed + 16 * head_dim + part * 16 + 16, stride);
+    }
+}
+#endif
+
+/* Bytes of scratch memory for segments of at most `longest` frames. */
+EXPORT int64_t oncue_attention_scratch(int64_t longest, int64_t head_dim) {
+    int64_t padded = (longest + 31) / 32 * 32;
+    return padded * head_dim * 4 + 32 * padded * 6 + 32 * head_dim * 6;
+}
+
+/* qkv [frames, 3 * heads * head_dim] bf16 -> out [queries, heads * head_dim] bf16: the last frames of each segment, as
+   many as `query_ends` says, attend to all of it. rotary [longest, 2, head_dim / 2]: cos, sin. head_dim a multiple of
+   32; scratch aligned to 64 bytes. Only where oncue_attention_fits. */
+#ifdef HAVE_TILES
+TILES
+#endif
+EXPORT void oncue_attention(const uint16_t *qkv, const float *rotary, const int64_t *ends, const int64_t *query_ends,
+                            int64_t segments, int64_t longest, int64_t heads, int64_t head_dim, uint16_t *out,
+                            void *scratch) {
+#ifdef HAVE_TILES
+    struct __attribute__((packed)) {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } shape = {.palette = 1};
+    for (int tile = 0; tile < 8; tile++) shape.row_bytes[tile] = 64, shape.rows[tile] = 16;
+    _tile_loadconfig(&shape);
+
+    int64_t most = (longest + 31) / 32 * 32, hidden = heads * head_dim, stride = 3 * hidden;
+    uint32_t *keys = scratch, *values = keys + most * head_dim / 2;
+    float *scores = (float *)(values + most * head_dim / 2), *mixed = scores + QUERIES * most;
+    uint16_t *weights = (uint16_t *)(mixed + QUERIES * head_dim), *query = weights + QUERIES * most;
+    /* Scores in powers of two, so that the softmax needs no factor. */
+    __m512 scale = _mm512_set1_ps(1.44269504f / __builtin_sqrtf((float)head_dim)), one = _mm512_set1_ps(1.0f);
+    int64_t begin = 0, asked = 0;
+    for (int64_t segment = 0; segment < segments; segment++) {
+        int64_t count = ends[segment] - begin, asking = query_ends[segment] - asked;
+        int64_t padded = (count + 31) / 32 * 32, first = count - asking;
+        for (int64_t head = 0; head < heads; head++) {
+            const uint16_t *own = qkv + begin * stride + head * head_dim;
+            pack_keys(own + hidden, stride, rotary, count, padded, head_dim, keys);
+            pack_values(own + 2 * hidden, stride, count, padded, head_dim, values);
+            for (int64_t block = 0; block < asking; block += QUERIES) {
+                int64_t here = asking - block < QUERIES ? asking - block : QUERIES;
+                for (int64_t q = 0; q < here; q++) {
+                    int64_t frame = first + block + q;
+                    for (int64_t i = 0; i < head_dim; i += 32) {
+                        const float *cos = rotary + frame * head_dim + i / 2;
+                        _mm512_storeu_si512(query + q * head_dim + i,
+                                            turned(own + frame * stride + i, cos, cos + head_dim / 2, scale));
+                    }
+                }
+                if (here < QUERIES) memset(query + here * head_dim, 0, (QUERIES - here) * head_dim * 2);
+                score(query, keys, padded, head_dim, scores);
+                float sums[QUERIES];
+                for (int64_t q = 0; q < here; q++)
+                    sums[q] = soften(scores + q * padded, count, padded, weights + q * padded);
+                if (here < QUERIES) memset(weights + here * padded, 0, (QUERIES - here) * padded * 2);
+                mix(weights, values, padded, head_dim, mixed);
+                for (int64_t q = 0; q < here; q++) {
+                    __m512 factor = _mm512_div_ps(one, _mm512_set1_ps(sums[q]));
+                    uint16_t *to = out + (asked + block + q) * hidden + head * head_dim;
+                    for (int64_t i = 0; i < head_dim; i += 32) {
+                        __m512 a = _mm512_mul_ps(_mm512_loadu_ps(mixed + q * head_dim + i), factor);
+                        __m512 b = _mm512_mul_ps(_mm512_loadu_ps(mixed + q * head_dim + i + 16), factor);
+                        _mm512_storeu_si512(to + i, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+                    }
+                }
+            }
+        }
+        begin = ends[segment];
+        asked = query_ends[segment];
+    }
+    _tile_release();
+#else
+    (void)qkv, (void)rotary, (void)ends, (void)query_ends, (void)segments, (void)longest, (void)heads, (void)head_dim;
+    (void)out, (void)scratch;
+#endif
+}

@@ -32,7 +32,7 @@ def has_bf16_tiles() -> bool:
 
 
 def _pair_blocks(channels: int) -> tuple[int, int]:
-    """(blocks, pairs of channels in each) that hold `channels`: the fewest blocks that a tile can take, evenly filled."""
+    """(blocks, pairs of channels in each) that hold `channels`: as few blocks as fit tiles, evenly filled."""
     pairs = -(-channels // 2)
     blocks = -(-pairs // _MOST_PAIRS)
     return blocks, -(-pairs // blocks)
@@ -50,13 +50,18 @@ class Margined:
     """Zeros before the first sample; at least as many follow the last."""
 
     @classmethod
-    def zeros(cls, channels: int, length: int, margin: int, dtype: torch.dtype) -> Margined:
-        """`dtype` float32 or bfloat16, that of the products; `margin`: zeros on each side."""
+    def empty(cls, channels: int, length: int, margin: int, dtype: torch.dtype) -> Margined:
+        """Zeros around what is still to be filled in. `dtype` float32 or bfloat16: that of the products."""
         stride = 2 * margin + -(-length // _BLOCK_SAMPLES) * _BLOCK_SAMPLES
         if dtype is torch.float32:
-            return cls(torch.zeros(channels, stride), channels, length, margin)
-        blocks, pairs = _pair_blocks(channels)
-        return cls(torch.zeros(blocks * pairs, stride, 2, dtype=torch.bfloat16), channels, length, margin)
+            values = torch.empty(channels, stride)
+        else:
+            blocks, pairs = _pair_blocks(channels)
+            values = torch.empty(blocks * pairs, stride, 2, dtype=torch.bfloat16)
+            values[channels // 2 :] = 0
+        values[:, :margin] = 0
+        values[:, margin + length :] = 0
+        return cls(values, channels, length, margin)
 
     @property
     def stride(self) -> int:

@@ -184,7 +184,12 @@ class ThreeWays:
 
     def _vocoder_call(self, wave: SegmentWave, mel: Tensor, last: bool) -> list[Samples]:
         job = wave.job(mel, last)
-        return [] if job is None else render_wave(self._model.vocoder, [job])
+        if job is None:
+            return []
+        (samples,) = render_wave(self._model.vocoder, [job])
+        if isinstance(samples, Exception):
+            raise samples
+        return [samples]
 
     def _segment_mel(self, seed: int, context_frames: int, window_frames: int, again_frames: int) -> SegmentMel:
         return SegmentMel(self._map, self._prompt, seed, 0, context_frames, window_frames, again_frames)

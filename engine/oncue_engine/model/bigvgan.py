@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oncue_engine.errors import CheckpointError
+from oncue_engine.kernels.snake import snake
 from oncue_engine.model.harmonic_source import PREDICTOR_REACH_FRAMES, SOURCE_CHANNELS, Excitation, HarmonicSource
 
 __all__ = ["AntiAliasedSnake", "BigVGAN", "BigVGANConfig", "kaiser_sinc_filter"]
@@ -120,8 +121,17 @@ class AntiAliasedSnake(nn.Module):
         self.register_buffer("down_even", taps[1::2].clone(), persistent=False)
         self.register_buffer("down_odd", taps[0::2].clone(), persistent=False)
 
+    @property
+    def taps(self) -> Tensor:
+        """Up even, up odd, down even, down odd: [24], as the kernel takes them."""
+        return torch.cat([self.up_even, self.up_odd, self.down_even, self.down_odd])
+
     def forward(self, x: Tensor) -> Tensor:
         rate, inverse = self.act.rates()
+        if not torch.is_grad_enabled():
+            done = snake(x, self.taps, rate.flatten(), inverse.flatten())
+            if done is not None:
+                return done
         x = F.pad(x, (3, 3), mode="replicate")  # [B, C, T+6]
         even = _snake(_depthwise(x[..., :-1], self.up_even), rate, inverse)  # sample 2t, from x[t-3 .. t+2]
         odd = _snake(_depthwise(x[..., 1:], self.up_odd), rate, inverse)  # sample 2t+1, from x[t-2 .. t+3]

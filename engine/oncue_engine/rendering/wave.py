@@ -14,16 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..model.bigvgan import BigVGAN
+from ..model.harmonic_source import Excitation
+from ..model.packed_vocoder import PackedVocoder
 
-__all__ = ["SegmentWave", "VocoderJob", "ease_out", "render_wave"]
+__all__ = ["SegmentWave", "SourcePhase", "VocoderJob", "ease_out", "render_wave"]
 
 Samples = npt.NDArray[np.float32]
 
 _QUIET = 2e-3
 """A last sample below this (-54 dB) ends without a click."""
 _FADE_S = 0.004
+_ROWS_ON_CPU, _ROWS_ELSEWHERE = 1, 16
+_MOST_PADDED = 1.5
+"""A window goes along with one at most this many times as long."""
 
 
 @dataclass(slots=True)
@@ -48,17 +54,71 @@ class VocoderJob:
     phase: SourcePhase
 
 
-def render_wave(vocoder: BigVGAN, jobs: Sequence[VocoderJob]) -> list[Samples]:
-    """The wanted samples of every job, float32 in [-1, 1]."""
-    hop_samples = vocoder.config.hop_samples
-    waves = []
-    for job in jobs:
-        mel = job.mel[None]
-        excitation = vocoder.excite(mel, job.first_frame, job.first // hop_samples, job.phase.cycles)
-        wave = vocoder(mel, excitation)[0, 0]
-        waves.append(wave[job.first : job.first + job.count].numpy().copy())
-        if excitation is not None:
-            job.phase.cycles = float(excitation.cycles[0, (job.first + job.count) // hop_samples])
+def render_wave(
+    vocoder: BigVGAN | PackedVocoder, jobs: Sequence[VocoderJob], rows_at_once: int | None = None
+) -> list[Samples | Exception]:
+    """The wanted samples of every job, float32 in [-1, 1], or what went wrong with it: its mates are not hurt.
+
+    At most `rows_at_once` jobs share a call. Unset, it is 1 on a CPU, where rows side by side are no faster than one
+    after the other (a window of 28 frames keeps a core busy, and padding is lost time), and 16 elsewhere. A job's
+    samples do not depend on its mates. May run in several threads at once, for different jobs.
+    """
+    if rows_at_once is None:
+        rows_at_once = _ROWS_ON_CPU if all(job.mel.device.type == "cpu" for job in jobs) else _ROWS_ELSEWHERE
+    waves: dict[int, Samples | Exception] = {}
+    for call in _calls(jobs, vocoder.context_frames, vocoder.config.hop_samples, rows_at_once):
+        try:
+            waves.update(zip(call, _call(vocoder, [jobs[index] for index in call]), strict=True))
+        except Exception as error:
+            if len(call) == 1:
+                waves[call[0]] = error
+            else:  # one of them, or all together: too much memory
+                waves.update((index, render_wave(vocoder, [jobs[index]], 1)[0]) for index in call)
+    return [waves[index] for index in range(len(jobs))]
+
+
+def _calls(jobs: Sequence[VocoderJob], reach_frames: int, hop_samples: int, rows: int) -> list[list[int]]:
+    """Which jobs share a call, by index.
+
+    A window whose wanted samples are settled by what it has may go on to the right: it goes along with a longer one.
+    Any other ends where it ends, and has mates of its own length only.
+    """
+    frames = [job.mel.shape[1] for job in jobs]
+    calls: list[list[int]] = []  # the first of each is the longest
+    for index in sorted(range(len(jobs)), key=frames.__getitem__, reverse=True):
+        job, length = jobs[index], frames[index]
+        settled = length - (job.first + job.count) // hop_samples >= reach_frames
+        for call in reversed(calls):
+            longest = frames[call[0]]
+            if len(call) < rows and (longest == length or (settled and longest <= _MOST_PADDED * length)):
+                call.append(index)
+                break
+        else:
+            calls.append([index])
+    return calls
+
+
+def _call(vocoder: BigVGAN | PackedVocoder, jobs: Sequence[VocoderJob]) -> list[Samples]:
+    hop_samples, frames = vocoder.config.hop_samples, max(job.mel.shape[1] for job in jobs)
+    # Each with its own phase and place, so one by one: little work, and the same numbers as alone.
+    excitations = [
+        vocoder.excite(job.mel[None], job.first_frame, job.first // hop_samples, job.phase.cycles) for job in jobs
+    ]
+    mel = torch.stack([functional.pad(job.mel, (0, frames - job.mel.shape[1])) for job in jobs])  # [B, 80, F]
+    excitation = None
+    given = [one for one in excitations if one is not None]
+    if given:
+        excitation = Excitation(
+            source=torch.cat(
+                [functional.pad(one.source, (0, frames * hop_samples - one.source.shape[-1])) for one in given]
+            ),
+            cycles=torch.cat([functional.pad(one.cycles, (0, frames + 1 - one.cycles.shape[-1])) for one in given]),
+        )
+    made = vocoder(mel, excitation)[:, 0]  # [B, hop*F]
+    waves = [wave[job.first : job.first + job.count].cpu().numpy().copy() for job, wave in zip(jobs, made, strict=True)]
+    for job, one in zip(jobs, excitations, strict=True):
+        if one is not None:
+            job.phase.cycles = float(one.cycles[0, (job.first + job.count) // hop_samples])
     return waves
 
 

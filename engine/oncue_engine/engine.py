@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from .checkpoints.embedded import model_folder
-from .checkpoints.loaded import LoadedModel, load_model
+from .checkpoints.loaded import LoadedModel
+from .checkpoints.named import load_named
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
 from .engine_info import describe
@@ -79,14 +79,13 @@ class Engine:
 
     @classmethod
     def load(cls, model: str | Path, data_dir: Path, *, threads: int | None = None) -> Engine:
-        """Load `nano` (the embedded model) or a model folder, start the engine's thread, and warm it up.
+        """Load `nano` (the embedded model), `random:indextts2` (the public full size with random weights) or a model
+        folder, start the engine's thread, and warm it up.
 
         `data_dir` keeps prepared prompts; `threads` is how many the networks use (default 2). CheckpointError for
         files that are missing, misshapen or corrupt.
         """
-        folder = model_folder(model)
-        loaded = load_model(folder)
-        name = "nano" if model == "nano" else folder.name
+        name, loaded = load_named(model)
         engine = cls(loaded, name, data_dir, threads or _DEFAULT_THREADS)
         engine._scheduler.start()
         try:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import torch
 
+from .baselines.crossfade import CrossFadeWay
+from .baselines.naive import NaiveWay
+from .baselines.serial import SerialPipeline
 from .checkpoints.loaded import LoadedModel
 from .checkpoints.named import load_named
 from .conditioning import Conditioner
@@ -22,6 +25,7 @@ from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length
 from .engine_info import describe
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
+from .pipeline import Pipeline, PipelineName
 from .request_checks import check_emotion, check_settings, words_unsupported
 from .requests import (
     EmotionWeights,
@@ -61,11 +65,13 @@ _WARM_UP_TOKENS = 40
 class Engine:
     """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
 
-    def __init__(self, model: LoadedModel, name: str, data_dir: Path, threads: int) -> None:
+    def __init__(
+        self, model: LoadedModel, name: str, data_dir: Path, threads: int, pipeline: PipelineName = "oncue"
+    ) -> None:
         """Use `Engine.load`."""
         self._model = model
         self._conditioner = Conditioner(model, data_dir / "conditioning")
-        self._scheduler = Scheduler(model, self._conditioner, slots=_slots(model), max_live=_MAX_LIVE, threads=threads)
+        self._scheduler = _pipeline(pipeline, model, self._conditioner, threads)
         speech = model.config.speech
         self._geometry = Geometry(
             native_rate_hz=speech.sample_rate_hz,
@@ -78,15 +84,17 @@ class Engine:
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
-    def load(cls, model: str | Path, data_dir: Path, *, threads: int | None = None) -> Engine:
+    def load(
+        cls, model: str | Path, data_dir: Path, *, threads: int | None = None, pipeline: PipelineName = "oncue"
+    ) -> Engine:
         """Load `nano` (the embedded model), `random:indextts2` (the public full size with random weights) or a model
         folder, start the engine's thread, and warm it up.
 
-        `data_dir` keeps prepared prompts; `threads` is how many the networks use (default 2). CheckpointError for
-        files that are missing, misshapen or corrupt.
+        `data_dir` keeps prepared prompts; `threads` is how many the networks use (default 2); a `pipeline` other than
+        oncue is one to compare with (baselines). CheckpointError for files that are missing, misshapen or corrupt.
         """
         name, loaded = load_named(model)
-        engine = cls(loaded, name, data_dir, threads or _DEFAULT_THREADS)
+        engine = cls(loaded, name, data_dir, threads or _DEFAULT_THREADS, pipeline)
         engine._scheduler.start()
         try:
             engine._warm_up()
@@ -270,6 +278,16 @@ class Engine:
         if isinstance(outcome[0], Failed):
             raise outcome[0].error
         self._conditioner.reset_prompt_encodes()
+
+
+def _pipeline(name: PipelineName, model: LoadedModel, conditioner: Conditioner, threads: int) -> Pipeline:
+    match name:
+        case "oncue":
+            return Scheduler(model, conditioner, slots=_slots(model), max_live=_MAX_LIVE, threads=threads)
+        case "naive":
+            return SerialPipeline(model, conditioner, NaiveWay(model), max_live=_MAX_LIVE, threads=threads)
+        case "crossfade":
+            return SerialPipeline(model, conditioner, CrossFadeWay(model), max_live=_MAX_LIVE, threads=threads)
 
 
 def _slots(model: LoadedModel) -> int:

@@ -25,12 +25,10 @@ from .checkpoints.loaded import LoadedModel
 from .conditioning import Conditioner
 from .decoding.batch import TokenBatch, prefix_rows
 from .errors import GenerationFailed, Overloaded
-from .model.emotion_bank import mix_bank, scale_weights
 from .model.flow import FlowSchedule
-from .model.t2s import merge_emotion
+from .prompting import prepare_prompts
 from .rendering.mel import render_mel
 from .rendering.wave import render_wave
-from .requests import EmotionWeights, Reference
 from .stage_clock import StageClock
 from .utterance import Stage, Utterance
 
@@ -245,24 +243,12 @@ class Scheduler:
             self._render_wave([utterance])
 
     def _prompt(self, utterance: Utterance) -> None:
-        """Find or make what the prompts give, and merge the emotion (spec 3.3, 4.2)."""
         script, conditioner = utterance.script, self._conditioner
-        request = script.request
         before = conditioner.prompt_encodes
-        voice = conditioner.voice(request.voice, script.voice_clip)
-        match request.emotion:
-            case None:
-                emotion = voice.own_emotion
-            case Reference() as clip:
-                wanted = conditioner.emotion(clip, script.emotion_clip).emotion
-                emotion = merge_emotion(voice.base_emotion, wanted, request.emotion_strength)
-            case EmotionWeights(weights):
-                bank = self._model.emotion_bank
-                assert bank is not None  # checked at the door
-                scaled = torch.tensor(scale_weights(weights, request.emotion_strength))
-                emotion = mix_bank(bank, voice.style[None], scaled, voice.own_emotion[None])[0]
+        utterance.voice, utterance.emotion = prepare_prompts(
+            conditioner, self._model.emotion_bank, script.request, script.voice_clip, script.emotion_clip
+        )
         utterance.prompt_encodes += conditioner.prompt_encodes - before
-        utterance.voice, utterance.emotion = voice, emotion
 
     def _prefill(self, utterance: Utterance) -> None:
         assert utterance.voice is not None and utterance.emotion is not None

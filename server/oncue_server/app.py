@@ -89,7 +89,9 @@ async def serving(settings: Settings) -> AsyncIterator[RunningServer]:
 
     Raises CheckpointError and AddressInUse.
     """
-    engine = await asyncio.to_thread(Engine.load, settings.model, settings.data_dir, threads=settings.threads)
+    engine = await asyncio.to_thread(
+        Engine.load, settings.model, settings.data_dir, threads=settings.threads, pipeline=settings.pipeline
+    )
     scratch = tempfile.TemporaryDirectory(prefix="oncue-")
     try:
         running = await _start(settings, engine, Path(scratch.name))

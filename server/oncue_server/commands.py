@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,6 +39,10 @@ def serve(
         Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the networks.")] = None,
+    pipeline: Annotated[
+        Literal["oncue", "naive", "crossfade"],
+        typer.Option(help="For measurements: another way to make the audio, one request at a time."),
+    ] = "oncue",
     requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,
     reflection: Annotated[bool, typer.Option(help="Tell clients the contract.")] = True,
@@ -60,6 +64,7 @@ def serve(
         address=address,
         data_dir=data or default_data_dir(),
         threads=threads,
+        pipeline=pipeline,
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from oncue_engine.pipeline import PipelineName
+
 __all__ = ["Settings", "default_data_dir"]
 
 
@@ -18,7 +20,9 @@ class Settings:
     """All settings of one server process."""
 
     model: str = "nano"
-    """`nano`, the embedded model, or a folder."""
+    """`nano`, the embedded model, `random:indextts2`, or a folder."""
+    pipeline: PipelineName = "oncue"
+    """Another one than the engine's own is for measurements."""
     address: str = "127.0.0.1:50051"
     """HOST:PORT or unix:PATH. Port 0 takes a free one."""
     data_dir: Path = field(default_factory=default_data_dir)

@@ -25,6 +25,7 @@ from .semantic_encoder import SemanticEncoder
 
 __all__ = ["RandomNetworks", "TiledNoise", "random_bank", "random_networks"]
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomNetworks:
     """Every network of one model, under its name in layout.WEIGHT_FILES."""

@@ -229,10 +229,12 @@ class SerialPipeline:
 
     def _send_all(self) -> None:
         with self._condition:
-            while self._live or not self._stopping:
+            while True:
                 for live in self._live:
                     self._send(live)
                 self._live = [live for live in self._live if not live.utterance.delivery.closed]
+                if self._stopping and not self._live:
+                    return
                 audible = any(live.utterance.delivery.produced for live in self._live)
                 self._condition.wait(_SEND_EVERY_S if audible else None)
 

@@ -46,7 +46,7 @@ _BLOCK_LENGTH = 2**20 + 7
 """A prime: rows of no matrix begin at the same place of the block again."""
 
 
-class TiledNoise(TorchDispatchMode):  # type: ignore[misc]
+class TiledNoise(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, what PyTorch would draw is copied from one block of normal noise, from random offsets.
 
     Normal draws keep their mean and deviation; uniform ones become normal ones of the same mean and deviation. Only
@@ -54,7 +54,7 @@ class TiledNoise(TorchDispatchMode):  # type: ignore[misc]
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._generator = torch.Generator().manual_seed(seed)
         block = torch.randn(_BLOCK_LENGTH, generator=self._generator)
         self._twice = torch.cat((block, block))  # any offset leaves a whole block
@@ -64,11 +64,10 @@ class TiledNoise(TorchDispatchMode):  # type: ignore[misc]
     ) -> Any:
         named = dict(kwargs or {})
         if func is torch.ops.aten.normal_.default:
-            mean, std = (*args[1:], *(0.0, 1.0)[len(args) - 1 :])
-            return self._fill(args[0], named.get("mean", mean), named.get("std", std))
+            mean, std = _two(args, named, "mean", "std")
+            return self._fill(args[0], mean, std)
         if func is torch.ops.aten.uniform_.default:
-            low, high = (*args[1:], *(0.0, 1.0)[len(args) - 1 :])
-            low, high = named.get("from", low), named.get("to", high)
+            low, high = _two(args, named, "from", "to")
             return self._fill(args[0], (low + high) / 2, (high - low) / math.sqrt(12.0))
         if func is torch.ops.aten.randn.default:
             return self._fill(torch.empty(*args, **named), 0.0, 1.0)
@@ -77,11 +76,19 @@ class TiledNoise(TorchDispatchMode):  # type: ignore[misc]
     def _fill(self, tensor: Tensor, mean: float, std: float) -> Tensor:
         offset = int(torch.randint(_BLOCK_LENGTH, (), generator=self._generator))
         flat = tensor.view(-1) if tensor.is_contiguous() else torch.empty(tensor.numel())
-        for part in flat.split(_BLOCK_LENGTH):
+        for part in torch.split(flat, _BLOCK_LENGTH):
             torch.mul(self._twice[offset : offset + len(part)], std, out=part)
             if mean != 0.0:
                 part.add_(mean)
         return tensor if tensor.is_contiguous() else tensor.copy_(flat.view(tensor.shape))
+
+
+def _two(args: tuple[Any, ...], named: Mapping[str, Any], first: str, second: str) -> tuple[float, float]:
+    """The two numbers of a draw, by place or by name; PyTorch's defaults are 0 and 1 for both kinds."""
+    return (
+        float(args[1] if len(args) > 1 else named.get(first, 0.0)),
+        float(args[2] if len(args) > 2 else named.get(second, 1.0)),
+    )
 
 
 def random_networks(config: ModelConfig) -> RandomNetworks:

@@ -11,14 +11,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .checkpoints.embedded import model_folder
-from .checkpoints.loaded import LoadedModel, load_model
+from .baselines.crossfade import CrossFadeWay
+from .baselines.naive import NaiveWay
+from .baselines.serial import SerialPipeline
+from .checkpoints.loaded import LoadedModel
+from .checkpoints.named import load_named
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
 from .engine_info import describe
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
 from .options import EngineOptions
+from .pipeline import Pipeline
 from .request_checks import check_emotion, check_settings, words_unsupported
 from .requests import (
     EmotionWeights,
@@ -52,13 +56,9 @@ class Engine:
 
     def __init__(self, model: LoadedModel, name: str, data_dir: Path, options: EngineOptions) -> None:
         """Use `Engine.load`."""
-        options = options.resolved(model.parameters)
-        assert options.lanes is not None and options.threads is not None
         self._model = model
         self._conditioner = Conditioner(model, data_dir / "conditioning")
-        runner = StageRunner(model, self._conditioner, options)
-        self._scheduler = Scheduler(runner, lanes=options.lanes, threads=options.threads, max_live=_MAX_LIVE)
-        self._options = options
+        self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.config.speech
         self._geometry = Geometry(
             native_rate_hz=speech.sample_rate_hz,
@@ -72,14 +72,12 @@ class Engine:
 
     @classmethod
     def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
-        """Load `nano` (the embedded model) or a model folder, start the engine's lanes, and warm them up.
+        """Load a model by its name (checkpoints/named.py) or folder, start the engine's lanes, and warm them up.
 
         `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
         InvalidRequest OPTION_INVALID.
         """
-        folder = model_folder(model)
-        loaded = load_model(folder)
-        name = "nano" if model == "nano" else folder.name
+        name, loaded = load_named(model)
         engine = cls(loaded, name, data_dir, options or EngineOptions())
         engine._scheduler.start()
         try:
@@ -242,3 +240,14 @@ class Engine:
 
         passes: int = self._scheduler.call(counted).result()
         return passes
+
+
+def _pipeline(model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
+    options = options.resolved(model.parameters)
+    lanes, threads = options.lanes or 1, options.threads or 1
+    if options.pipeline == "oncue":
+        runner = StageRunner(model, conditioner, options)
+        return Scheduler(runner, lanes=lanes, threads=threads, max_live=_MAX_LIVE)
+    way = NaiveWay(model) if options.pipeline == "naive" else CrossFadeWay(model)
+    # One after the other, with all the threads there are.
+    return SerialPipeline(model, conditioner, way, max_live=_MAX_LIVE, threads=lanes * threads)

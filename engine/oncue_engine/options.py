@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
 from .errors import InvalidRequest
 
-__all__ = ["PRECISIONS", "EngineOptions"]
+__all__ = ["PRECISIONS", "EngineOptions", "PipelineName"]
+
+PipelineName = Literal["oncue", "naive", "crossfade"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -29,6 +32,13 @@ class EngineOptions:
     number of flow steps. Slower where many speak."""
     flow_steps: int | None = None
     """Flow steps of every chunk; None: the model's own number."""
+    pipeline: PipelineName = "oncue"
+    """Another one than the engine's own is for measurements (baselines)."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of `precision`, once resolved."""
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
     def resolved(self, parameters: int) -> EngineOptions:
         """All set, for a model with so many parameters. InvalidRequest OPTION_INVALID."""
@@ -44,12 +54,11 @@ class EngineOptions:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         small = parameters < _LARGE_PARAMETERS
         lanes = self.lanes or (min(_MAX_LANES, cores) if small else 1)
-        return EngineOptions(
+        return replace(
+            self,
             lanes=lanes,
             threads=self.threads or (1 if small else max(1, cores // lanes)),
             precision=self.precision if self.precision != "auto" else _best_precision(),
-            deterministic=self.deterministic,
-            flow_steps=self.flow_steps,
         )
 
 

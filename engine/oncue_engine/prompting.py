@@ -1,56 +1,41 @@
-"""What an utterance takes from its prompts: the voice, and the emotion merged into one vector."""
+"""What an utterance is spoken with: the voice's tensors, and the emotion merged into one vector (spec 3.3, 4.2)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .checkpoints.loaded import LoadedModel
 from .conditioning import Conditioner, VoiceConditioning
 from .frontend.audio import Waveform
-from .model.emotion_bank import mix_bank, scale_weights
+from .model.emotion_bank import EmotionBank, mix_bank, scale_weights
 from .model.t2s import merge_emotion
-from .requests import EmotionWeights, Reference, UtteranceRequest
+from .requests import EmotionWeights, EmotionWords, Reference, UtteranceRequest
 
-__all__ = ["Prompts", "find_prompts"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompts:
-    """Ready for the first token."""
-
-    voice: VoiceConditioning
-    emotion: Tensor
-    """[M]"""
-    encodes: int
-    """Passes of the semantic encoder that it took."""
+__all__ = ["prepare_prompts"]
 
 
-def find_prompts(
-    model: LoadedModel,
+def prepare_prompts(
     conditioner: Conditioner,
+    bank: EmotionBank | None,
     request: UtteranceRequest,
     voice_clip: Waveform | None,
     emotion_clip: Waveform | None,
-) -> Prompts:
-    """Find or make what the prompts give, and merge the emotion (spec 3.3, 4.2).
+) -> tuple[VoiceConditioning, Tensor]:
+    """(voice, emotion vector [M]) of a request; clips are encoded where their tensors are not kept yet.
 
-    The clips are those that were not kept when the request came. ReferenceRejected where one cannot be read.
+    ValueError for an emotion in words (it must be weights by now), and for weights where there is no `bank`.
     """
-    before = conditioner.prompt_encodes
     voice = conditioner.voice(request.voice, voice_clip)
     match request.emotion:
+        case None:
+            return voice, voice.own_emotion
         case Reference() as clip:
             wanted = conditioner.emotion(clip, emotion_clip).emotion
-            emotion = merge_emotion(voice.base_emotion, wanted, request.emotion_strength)
+            return voice, merge_emotion(voice.base_emotion, wanted, request.emotion_strength)
         case EmotionWeights(weights):
-            bank = model.emotion_bank
-            assert bank is not None  # checked at the door
+            if bank is None:
+                raise ValueError("emotion weights need a bank")
             scaled = torch.tensor(scale_weights(weights, request.emotion_strength))
-            emotion = mix_bank(bank, voice.style[None], scaled, voice.own_emotion[None])[0]
-        case _:
-            # Words have become weights at the door.
-            emotion = voice.own_emotion
-    return Prompts(voice, emotion, conditioner.prompt_encodes - before)
+            return voice, mix_bank(bank, voice.style[None], scaled, voice.own_emotion[None])[0]
+        case EmotionWords():
+            raise ValueError("an emotion in words must have become weights")

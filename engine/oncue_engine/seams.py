@@ -24,10 +24,14 @@ from .decoding.batch import SequenceSpec, TokenBatch, prefix_rows
 from .decoding.length import free_bounds
 from .errors import InvalidRequest
 from .frontend.audio import decode_reference
+from .model.flow import FlowSchedule
+from .model.packed_vocoder import inference_form
+from .options import EngineOptions
+from .rendering.alone import mel_alone, wave_alone
 from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
+from .rendering.crossfade import CrossFade, FadeSpan, fade_tokens
 from .rendering.flow_batch import FlowBatch, render_mel
-from .rendering.mel import FlowJob, SegmentMel, VoicePrompt
-from .rendering.noise import frame_noise
+from .rendering.mel import SegmentMel, VoicePrompt
 from .rendering.wave import SegmentWave, render_wave
 from .requests import Sampling
 from .timing.frame_map import FrameMap
@@ -35,9 +39,6 @@ from .timing.frame_map import FrameMap
 __all__ = ["Renderings", "ThreeWays", "three_ways"]
 
 Samples = npt.NDArray[np.float32]
-
-_FADE_S = 0.04
-"""What the chunks of the cross-faded variant share, at least; a whole number of tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,14 +58,16 @@ class Renderings:
 class ThreeWays:
     """Renders segments of one model in one voice."""
 
-    def __init__(self, model: LoadedModel, voice: VoiceConditioning, precision: torch.dtype = torch.float32) -> None:
-        """`precision`: of the flow's matrix products, as in `FlowBatch`."""
+    def __init__(self, model: LoadedModel, voice: VoiceConditioning, precision: torch.dtype) -> None:
+        """`precision`: of matrix products in what is streamed, as in the engine; the others are float32."""
         config = model.config
         self._model, self._voice = model, voice
         self._prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         longest = config.speech.max_segment_pieces + config.speech.max_segment_tokens + 3
         self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest)
         self._flow = FlowBatch(model.s2mel.estimator, config.speech.guidance, precision)
+        self._vocoder = inference_form(model.vocoder, precision)
+        self._schedule = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
         self._policy = ChunkPolicy()
         self._frames = RenderFrames.of(self._policy, config.speech, model.vocoder.context_frames)
         self._map = FrameMap.free(config.speech.frames_per_token)
@@ -79,7 +82,7 @@ class ThreeWays:
         return Renderings(
             rate_hz=self._model.config.speech.sample_rate_hz,
             streamed=streamed,
-            whole=self._whole(rows, seed),
+            whole=self._alone(rows, 0, self._map.total_frames(len(rows)), seed),
             crossfaded=crossfaded,
             joins=joins,
             chunk_joins=middles,
@@ -129,53 +132,36 @@ class ThreeWays:
                 joins |= {mel.mel.shape[1] * hop, wave.done_frames * hop}
         return np.concatenate(parts), tuple(sorted(joins))
 
-    def _whole(self, rows: Tensor, seed: int) -> Samples:
-        frames = self._map.total_frames(len(rows))
-        mel = self._segment_mel(seed, 0, frames, 0)
-        mel.extend(rows)
-        self._flow_call(mel, Chunk(0, len(rows), len(rows), last=True))
-        return np.concatenate(self._vocoder_call(self._segment_wave(), mel.mel, last=True))
-
     def _crossfaded(self, rows: Tensor, chunks: list[Chunk], seed: int) -> tuple[Samples, tuple[int, ...]]:
         """Chunks of what others do: own prompt, own statistics, no neighbour; linear fades between them."""
         speech, hop = self._model.config.speech, self._model.config.mel.hop_length
-        shared = max(1, -(-int(_FADE_S * 1000 * speech.token_rate_hz) // 1000))
-        result = np.zeros(self._map.total_frames(len(rows)) * hop, dtype=np.float32)
+        shared = fade_tokens(speech.token_rate_hz)
+        fade = CrossFade()
+        parts: list[Samples] = []
         middles = []
-        faded = 0
         for chunk in chunks:
-            end = chunk.end if chunk.last else min(len(rows), chunk.end + shared)
-            first = self._map.first_frame(chunk.begin)
-            stop = self._map.total_frames(end) if end == len(rows) else self._map.first_frame(end)
-            samples = self._alone(rows, first, stop, seed)
-            at = first * hop
-            gain = np.ones(len(samples), dtype=np.float32)
-            gain[: max(0, faded - at)] = np.linspace(0.0, 1.0, max(0, faded - at), dtype=np.float32)
+            span = FadeSpan.of(chunk, self._map, shared)
+            samples = self._alone(rows, span.first, span.stop, seed)
+            parts.append(fade.join(samples, (span.stop - span.settled) * hop))
             if not chunk.last:
-                begin = self._map.first_frame(chunk.end) * hop
-                gain[begin - at :] = np.linspace(1.0, 0.0, len(samples) - (begin - at), dtype=np.float32)
-                faded = at + len(samples)
-                middles.append((begin + faded) // 2)
-            result[at : at + len(samples)] += gain * samples
-        return result, tuple(middles)
+                middles.append((span.settled + span.stop) * hop // 2)
+        return np.concatenate(parts), tuple(middles)
 
     def _alone(self, rows: Tensor, first: int, stop: int, seed: int) -> Samples:
         """Frames [first, stop) as if there were no others, from the noise that they always have."""
         model = self._model
         tokens = torch.tensor([self._map.token_of(frame) for frame in range(first, stop)])
-        mu = model.s2mel.length_regulator(rows[tokens][None], stop - first)[0]
-        fixed, bins = self._prompt.mel.shape[1], self._prompt.mel.shape[0]
-        noise = torch.zeros(bins, fixed + stop - first)
-        noise[:, fixed:] = frame_noise(seed, 0, first, stop - first, bins)
-        job = FlowJob(
-            noise=noise,
-            prompt_mel=self._prompt.mel,
-            mu=torch.cat((self._prompt.condition, mu)),
-            style=self._prompt.style,
-            keep=stop - first,
+        mel = mel_alone(
+            model.s2mel,
+            self._prompt,
+            rows[tokens],
+            self._schedule,
+            model.config.speech.guidance,
+            seed=seed,
+            segment=0,
+            first_frame=first,
         )
-        mel = render_mel(self._flow, [job], model.config.speech.flow_steps)[0]
-        return np.concatenate(self._vocoder_call(self._segment_wave(), mel, last=True))
+        return wave_alone(model.vocoder, mel)
 
     def _flow_call(self, mel: SegmentMel, chunk: Chunk) -> None:
         job = mel.job(chunk, self._model.s2mel)
@@ -186,10 +172,10 @@ class ThreeWays:
         job = wave.job(mel, last)
         if job is None:
             return []
-        (samples,) = render_wave(self._model.vocoder, [job])
-        if isinstance(samples, Exception):
-            raise samples
-        return [samples]
+        made = render_wave(self._vocoder, [job])[0]
+        if isinstance(made, Exception):
+            raise made
+        return [made]
 
     def _segment_mel(self, seed: int, context_frames: int, window_frames: int, again_frames: int) -> SegmentMel:
         return SegmentMel(self._map, self._prompt, seed, 0, context_frames, window_frames, again_frames)
@@ -198,8 +184,13 @@ class ThreeWays:
         return SegmentWave(self._model.config.mel.hop_length, self._frames.left, self._frames.right)
 
 
-def three_ways(folder: Path, voice: Path, scratch: Path, threads: int) -> ThreeWays:
-    """Load a model folder and encode a clip; `scratch` is used meanwhile. CheckpointError, ReferenceRejected."""
-    torch.set_num_threads(threads)
+def three_ways(folder: Path, voice: Path, scratch: Path, options: EngineOptions) -> ThreeWays:
+    """Load a model folder and encode a clip; `scratch` is used meanwhile. CheckpointError, ReferenceRejected.
+
+    Of `options`, threads and precision count.
+    """
     model = load_model(folder)
-    return ThreeWays(model, Conditioner(model, scratch).encode_voice(decode_reference(voice)))
+    resolved = options.resolved(model.parameters)
+    torch.set_num_threads(resolved.threads or 1)
+    voice_tensors = Conditioner(model, scratch).encode_voice(decode_reference(voice))
+    return ThreeWays(model, voice_tensors, resolved.dtype)

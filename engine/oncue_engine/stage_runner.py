@@ -19,8 +19,9 @@ from .conditioning import Conditioner
 from .decoding.batch import Sequence, TokenBatch, prefix_rows
 from .errors import OutOfMemory
 from .flow_steps import FlowSteps
+from .model.packed_vocoder import inference_form
 from .options import EngineOptions
-from .prompting import find_prompts
+from .prompting import prepare_prompts
 from .rendering.flow_batch import FlowBatch
 from .rendering.wave import VocoderJob, render_wave
 from .utterance import Stage, Utterance
@@ -47,13 +48,14 @@ class StageRunner:
 
     def __init__(self, model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> None:
         """`options`: resolved."""
-        config, precision = model.config, getattr(torch, options.precision)
+        config, precision = model.config, options.dtype
         speech = config.speech
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
         self._model = model
         self._conditioner = conditioner
         self._tokens = TokenBatch(model.t2s, _slots(model), config.t2s.conditioning_rows + longest)
         self._flow = FlowBatch(model.s2mel.estimator, speech.guidance, precision)
+        self._vocoder = inference_form(model.vocoder, precision)
         self._steps = FlowSteps(options.flow_steps or speech.flow_steps, fixed=options.deterministic)
         self._alone = options.deterministic
 
@@ -107,10 +109,16 @@ class StageRunner:
         return []
 
     def _prompt(self, utterance: Utterance) -> None:
-        script = utterance.script
-        found = find_prompts(self._model, self._conditioner, script.request, script.voice_clip, script.emotion_clip)
-        utterance.prompt_encodes += found.encodes
-        utterance.voice, utterance.emotion = found.voice, found.emotion
+        script, before = utterance.script, self._conditioner.prompt_encodes
+        voice, emotion = prepare_prompts(
+            self._conditioner,
+            self._model.emotion_bank,
+            script.request,
+            script.voice_clip,
+            script.emotion_clip,
+        )
+        utterance.prompt_encodes += self._conditioner.prompt_encodes - before
+        utterance.voice, utterance.emotion = voice, emotion
 
     def _prefill(self, utterance: Utterance) -> None:
         assert utterance.voice is not None and utterance.emotion is not None
@@ -180,7 +188,7 @@ class StageRunner:
                 jobs.append((utterance, utterance.rendered.vocoder_job()))
             except Exception as error:
                 _fail(utterance, error)
-        waves = self._waves([job for _, job in jobs if job is not None])
+        waves = render_wave(self._vocoder, [job for _, job in jobs if job is not None])
         done = []
         for utterance, job in jobs:
             made = _NO_SAMPLES if job is None else waves.pop(0)
@@ -193,16 +201,6 @@ class StageRunner:
             except Exception as error:
                 _fail(utterance, error)
         return done
-
-    def _waves(self, jobs: list[VocoderJob]) -> list[Samples | Exception]:
-        """Samples, or the error, of each job."""
-        try:
-            return list(render_wave(self._model.vocoder, jobs))
-        except Exception as error:
-            if len(jobs) == 1:
-                return [error]
-        # A call does not say who broke it: alone, each fails or comes through by itself.
-        return [wave for job in jobs for wave in self._waves([job])]
 
 
 def _fail(utterance: Utterance, error: Exception) -> None:

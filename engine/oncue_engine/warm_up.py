@@ -16,8 +16,8 @@ from .checkpoints.loaded import LoadedModel
 from .conditioning import Conditioner, VoiceConditioning
 from .decoding.length import Geometry, allot
 from .frontend.audio import Waveform
+from .pipeline import Pipeline
 from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, TargetTokens, UtteranceRequest
-from .scheduler import Scheduler
 from .utterance import Script, Utterance
 
 __all__ = ["warm_up"]
@@ -31,7 +31,7 @@ _LARGE_PARAMETERS = 100_000_000
 _SHORT_S = 0.8
 
 
-def warm_up(model: LoadedModel, conditioner: Conditioner, scheduler: Scheduler, geometry: Geometry) -> None:
+def warm_up(model: LoadedModel, conditioner: Conditioner, pipeline: Pipeline, geometry: Geometry) -> None:
     """Blocks until the engine is warm. Raises what an utterance fails with."""
     rate_hz = model.config.speech.sample_rate_hz
     generator = torch.Generator().manual_seed(0)
@@ -39,15 +39,15 @@ def warm_up(model: LoadedModel, conditioner: Conditioner, scheduler: Scheduler, 
     large = model.parameters >= _LARGE_PARAMETERS
     seconds = _SHORT_S if large else _SECONDS
     tokens = min(round(seconds * model.config.speech.token_rate_hz), geometry.max_segment_tokens)
-    for utterances in (1,) if large else (scheduler.lanes, 1):
-        voice = scheduler.call(lambda: conditioner.encode_voice(clip)).result()
-        scheduler.forget_costs()
-        _speak(model, scheduler, voice, geometry, tokens, utterances)
+    for utterances in (1,) if large else (pipeline.lanes, 1):
+        voice = pipeline.call(lambda: conditioner.encode_voice(clip)).result()
+        pipeline.forget_costs()
+        _speak(model, pipeline, voice, geometry, tokens, utterances)
     conditioner.reset_prompt_encodes()
 
 
 def _speak(
-    model: LoadedModel, scheduler: Scheduler, voice: VoiceConditioning, geometry: Geometry, tokens: int, count: int
+    model: LoadedModel, pipeline: Pipeline, voice: VoiceConditioning, geometry: Geometry, tokens: int, count: int
 ) -> None:
     rate_hz = geometry.native_rate_hz
     request = UtteranceRequest(
@@ -74,7 +74,7 @@ def _speak(
     for _ in range(count):
         utterance = Utterance(script, model.config, model.vocoder.context_frames, on_event)
         utterance.voice, utterance.emotion = voice, voice.own_emotion
-        scheduler.submit(utterance)
+        pipeline.submit(utterance)
     for _ in range(count):
         ended.acquire()
     if failed:

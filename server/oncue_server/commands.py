@@ -9,11 +9,11 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from oncue_engine.checkpoints.embedded import embedded_folder, model_folder
+from oncue_engine.checkpoints.embedded import embedded_folder
 
 if TYPE_CHECKING:
     from oncue_server.settings import Settings
@@ -27,7 +27,12 @@ models = typer.Typer(help="The models this machine has.", no_args_is_help=True)
 
 def serve(
     model: Annotated[
-        str, typer.Option(envvar="ONCUE_MODEL", help="`nano`, the model inside the package, or a folder.")
+        str,
+        typer.Option(
+            envvar="ONCUE_MODEL",
+            help="`nano`, the model inside the package, a folder, or `random:indextts2`: the public full size with "
+            "random weights, for measurements.",
+        ),
     ] = "nano",
     address: Annotated[str, typer.Option(help="HOST:PORT or unix:PATH; port 0 takes a free one.")] = "127.0.0.1:50051",
     data: Annotated[
@@ -36,6 +41,10 @@ def serve(
     lanes: Annotated[int | None, typer.Option(min=1, help="Threads that run stages side by side.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads inside each call of a network.")] = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: auto, float32 or bfloat16.")] = "auto",
+    pipeline: Annotated[
+        Literal["oncue", "naive", "crossfade"],
+        typer.Option(help="For measurements: another way to make the audio, one request at a time."),
+    ] = "oncue",
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Other listeners do not change a bit of anyone's speech; slower.")
     ] = False,
@@ -63,7 +72,7 @@ def serve(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        engine=EngineOptions(lanes, threads, precision, deterministic, flow_steps),
+        engine=EngineOptions(lanes, threads, precision, deterministic, flow_steps, pipeline),
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,
@@ -131,15 +140,14 @@ def list_models() -> None:
 
 @models.command()
 def verify(
-    model: Annotated[str, typer.Argument(help="`nano`, the model inside the package, or a folder.")] = "nano",
+    model: Annotated[str, typer.Argument(help="`nano`, a folder, or `random:indextts2`.")] = "nano",
 ) -> None:
     """Load a model, every key and every shape; one JSON line, exit 1 where something does not fit."""
-    from oncue_engine.checkpoints.loaded import load_model
+    from oncue_engine.checkpoints.named import load_named
     from oncue_engine.errors import CheckpointError
 
-    folder = model_folder(model)
     try:
-        answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": load_model(folder).fingerprint}
+        answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": load_named(model)[1].fingerprint}
     except CheckpointError as error:
         answer = {"model": model, "ok": False, "reason": error.reason, "error": str(error)}
     typer.echo(json.dumps(answer))

@@ -47,9 +47,7 @@ def test_one_stream_always_fits_and_an_unknown_cost_keeps_nobody_out() -> None:
 
 def test_a_newcomer_waits_for_those_who_start_before_it() -> None:
     forecast = _known(0.1, 0.1)
-    assert forecast.expected_start_s(0, []) == pytest.approx(
-        0.1
-    )  # stage after stage, on whatever lanes
+    assert forecast.expected_start_s(0, []) == pytest.approx(0.1)  # stage after stage, on whatever lanes
     assert forecast.expected_start_s(3, []) == pytest.approx(0.2)
     assert forecast.expected_start_s(3, [5.0] * 10) == pytest.approx(0.4)  # half of the lanes are taken
 

@@ -15,17 +15,12 @@ import soundfile  # type: ignore[import-untyped]
 import torch
 import yaml
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..frontend.phones import VOCABULARY
-from ..model.bigvgan import BigVGAN
-from ..model.campplus import CampPlus
-from ..model.codec import SemanticCodec
-from ..model.s2mel import S2Mel
-from ..model.t2s import T2S
 from .config import read_config
 from .layout import EMOTION_BANK_FILE, PACE_FILE, WEIGHT_FILES
-from .semantic_encoder import SemanticEncoder
+from .random_weights import random_bank, random_networks
 
 __all__ = ["make_random_nano"]
 
@@ -148,17 +143,8 @@ def make_random_nano(folder: Path, seed: int = 0) -> Path:
     config = read_config(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        speech = config.speech
-        networks: dict[str, nn.Module] = {
-            "encoder": SemanticEncoder(config.semantic_encoder, speech.encoder_layer, speech.feature_stride),
-            "codec": SemanticCodec(config.codec),
-            "t2s": T2S(config.t2s),
-            "s2mel": S2Mel(config.s2mel),
-            "style": CampPlus(config.style_encoder),
-            "vocoder": BigVGAN(config.vocoder),
-        }
-        _enliven(networks, config.t2s.stop_mel_token)
-        bank = _emotion_bank(config.style_encoder.embedding_size, config.t2s.model_dim)
+        networks = random_networks(config).named()
+        bank = {key: _half(value) for key, value in random_bank(config).items()}
     for name, network in networks.items():
         save_file({key: _half(value) for key, value in network.state_dict().items()}, folder / WEIGHT_FILES[name])
     save_file(bank, folder / EMOTION_BANK_FILE)
@@ -166,32 +152,6 @@ def make_random_nano(folder: Path, seed: int = 0) -> Path:
     (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
     _write_voices(folder / "voices")
     return folder
-
-
-@torch.no_grad()
-def _enliven(networks: dict[str, nn.Module], stop_token: int) -> None:
-    """Undo what fresh initialisation makes trivial: an end that never comes, a voice that is nearly silent."""
-    t2s, s2mel, vocoder = networks["t2s"], networks["s2mel"], networks["vocoder"]
-    assert isinstance(t2s, T2S) and isinstance(s2mel, S2Mel) and isinstance(vocoder, BigVGAN)
-    t2s.mel_head.bias[stop_token] += 0.3
-    # Fresh attention hardly attends: prompt, text and emotion must be heard in what is drawn.
-    for parameter in t2s.gpt.h.parameters():
-        if parameter.dim() == 2:
-            parameter.mul_(6.0)
-    t2s.emo_layer.weight.mul_(6.0)
-    t2s.text_embedding.weight.mul_(20.0)
-    t2s.mel_embedding.weight.mul_(20.0)
-    s2mel.length_regulator.content_in_proj.weight.mul_(4.0)
-    for parameter in s2mel.estimator.parameters():
-        if not bool(parameter.any()):  # zero-initialised outputs would leave the noise as it is
-            parameter.normal_(std=0.05)
-    vocoder.conv_post.weight.mul_(4.0)
-
-
-def _emotion_bank(style_width: int, emotion_width: int) -> dict[str, Tensor]:
-    """Rows whose categories are far apart, so that each weight is heard."""
-    rows = sum(_BANK_ROWS)
-    return {"feat1": _half(torch.randn(rows, style_width)), "feat2": _half(3.0 * torch.randn(rows, emotion_width))}
 
 
 def _half(value: Tensor) -> Tensor:

@@ -1,0 +1,101 @@
+"""`random:indextts2`: the public full size with random weights, in memory: for measuring speed, not for listening.
+
+Every network has the public model's sizes; only what decides nothing about speed is another: the text is read as
+English phones (the public pieces are a file that is not ours), and the pace is a guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple
+
+import torch
+
+from ..errors import CheckpointError
+from ..frontend.mel import MelConfig
+from ..frontend.phones import VOCABULARY
+from ..frontend.text import TextFrontend
+from ..model.bigvgan import BigVGANConfig
+from ..model.campplus import CampPlusConfig
+from ..model.codec import CodecConfig
+from ..model.emotion_bank import EmotionBank
+from ..model.s2mel import S2MelConfig
+from ..model.t2s_config import ConditionConfig, T2SConfig
+from .config import ModelConfig, SemanticEncoderConfig, SpeechConfig
+from .loaded import LoadedModel
+from .pace import Pace
+from .random_weights import TiledNoise, random_bank, random_networks
+
+__all__ = ["RANDOM_PUBLIC", "build_random", "public_config"]
+
+RANDOM_PUBLIC = "random:indextts2"
+
+_FORMAT = "1"
+_PHONE_S = 0.1
+"""English speech has about ten phones to a second."""
+
+
+def public_config() -> ModelConfig:
+    """The public sizes (spec 0.1 to 7), but for the tokenizer."""
+    return ModelConfig(
+        t2s=T2SConfig(
+            model_dim=1280,
+            layers=24,
+            heads=20,
+            max_mel_tokens=1815,
+            max_text_tokens=600,
+            number_text_tokens=12000,
+            number_mel_codes=8194,
+            start_mel_token=8192,
+            stop_mel_token=8193,
+            condition_module=ConditionConfig(output_size=512, linear_units=2048, attention_heads=8, num_blocks=6),
+            emo_condition_module=ConditionConfig(output_size=512, linear_units=1024, attention_heads=4, num_blocks=4),
+        ),
+        # Speech never decodes codes: the decoder would only take memory.
+        codec=CodecConfig(has_decoder=False),
+        s2mel=S2MelConfig(),
+        mel=MelConfig(),
+        vocoder=BigVGANConfig(),
+        style_encoder=CampPlusConfig(),
+        semantic_encoder=SemanticEncoderConfig(),
+        speech=SpeechConfig(name=RANDOM_PUBLIC, tokenizer="arpabet", languages=("en",)),
+    )
+
+
+def build_random(config: ModelConfig, seed: int = 0) -> LoadedModel:
+    """A model of these sizes with random weights and a random emotion bank. The same seed gives the same model.
+
+    CheckpointError for a tokenizer other than arpabet: its pieces would be a file.
+    """
+    speech = config.speech
+    if speech.tokenizer != "arpabet":
+        raise CheckpointError(f"a random model reads with the arpabet tokenizer, not with {speech.tokenizer!r}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with TiledNoise(seed):
+            networks = random_networks(config)
+            bank = random_bank(config)
+    for network in networks.named().values():
+        network.eval()
+        network.requires_grad_(False)
+    codes_per_phone = _PHONE_S * speech.token_rate_hz
+    return LoadedModel(
+        name=speech.name,
+        fingerprint=_fingerprint(config, seed),
+        config=config,
+        text=TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars),
+        pace=Pace((codes_per_phone,) * len(VOCABULARY), 0.0, codes_per_phone),
+        encoder=networks.encoder,
+        codec=networks.codec,
+        style=networks.style,
+        t2s=networks.t2s,
+        s2mel=networks.s2mel,
+        vocoder=networks.vocoder,
+        emotion_bank=EmotionBank(bank["feat1"], bank["feat2"], speech.emotion_counts),
+        emotion_words=None,
+    )
+
+
+def _fingerprint(config: ModelConfig, seed: int) -> str:
+    """Weights follow from the sizes, the seed, and how they are drawn (`_FORMAT`)."""
+    return hashlib.sha256(f"random:{_FORMAT}:{seed}:{astuple(config)!r}".encode()).hexdigest()[:16]

@@ -100,7 +100,8 @@ class ThreeWays:
         if sequence.error is not None:
             raise sequence.error
         codes = torch.tensor(sequence.codes, dtype=torch.int64)
-        rows: Tensor = model.s2mel.semantic(torch.stack(sequence.latents)[None], model.codec.embed(codes[None]))[0]
+        latents = sequence.latents_between(0, len(codes))
+        rows: Tensor = model.s2mel.semantic(latents[None], model.codec.embed(codes[None]))[0]
         return rows
 
     def _cuts(self, tokens: int) -> list[Chunk]:

@@ -204,7 +204,7 @@ class Utterance:
         assert chunk is not None
         begin = segment.mel.num_rows
         codes = torch.tensor(segment.sequence.codes[begin : chunk.seen], dtype=torch.int64)
-        return codes, torch.stack(segment.sequence.latents[begin : chunk.seen])
+        return codes, segment.sequence.latents_between(begin, chunk.seen)
 
     def begin_chunk(self, rows: Tensor) -> tuple[SegmentMel, Chunk]:
         """Take the semantic rows [n,D] of those tokens; the chunk is on its way from here."""

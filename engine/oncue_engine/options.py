@@ -40,6 +40,11 @@ class EngineOptions:
         """Of `precision`, once resolved."""
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
+    @property
+    def weights(self) -> Literal["float32", "bfloat16"]:
+        """Of the weights that token steps read, once resolved."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
+
     def resolved(self, parameters: int) -> EngineOptions:
         """All set, for a model with so many parameters. InvalidRequest OPTION_INVALID."""
         for name, value in (("lanes", self.lanes), ("threads", self.threads), ("flow_steps", self.flow_steps)):

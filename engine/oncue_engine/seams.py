@@ -25,6 +25,7 @@ from .decoding.length import free_bounds
 from .errors import InvalidRequest
 from .frontend.audio import decode_reference
 from .model.flow import FlowSchedule
+from .model.packed_gpt import Precision
 from .model.packed_vocoder import inference_form
 from .options import EngineOptions
 from .rendering.alone import mel_alone, wave_alone
@@ -64,7 +65,9 @@ class ThreeWays:
         self._model, self._voice = model, voice
         self._prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         longest = config.speech.max_segment_pieces + config.speech.max_segment_tokens + 3
-        self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest)
+        weights: Precision = "float32" if precision == torch.float32 else "bfloat16"
+        capacity = config.t2s.conditioning_rows + longest
+        self._batch = TokenBatch(model.t2s, 1, capacity, precision=weights)
         self._flow = FlowBatch(model.s2mel.estimator, config.speech.guidance, precision)
         self._vocoder = inference_form(model.vocoder, precision)
         self._schedule = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
@@ -104,7 +107,8 @@ class ThreeWays:
         if sequence.error is not None:
             raise sequence.error
         codes = torch.tensor(sequence.codes, dtype=torch.int64)
-        rows: Tensor = model.s2mel.semantic(torch.stack(sequence.latents)[None], model.codec.embed(codes[None]))[0]
+        latents = sequence.latents_between(0, len(codes))
+        rows: Tensor = model.s2mel.semantic(latents[None], model.codec.embed(codes[None]))[0]
         return rows
 
     def _cuts(self, tokens: int) -> list[Chunk]:

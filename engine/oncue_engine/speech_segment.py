@@ -41,7 +41,7 @@ class SpeechSegment:
         begin = self.mel.num_rows
         if begin < chunk.seen:
             codes = torch.tensor(self.sequence.codes[begin : chunk.seen], dtype=torch.int64)
-            latents = torch.stack(self.sequence.latents[begin : chunk.seen])
+            latents = self.sequence.latents_between(begin, chunk.seen)
             self.mel.extend(model.s2mel.semantic(latents[None], model.codec.embed(codes[None]))[0])
         return self.mel.job(chunk, model.s2mel)
 

@@ -53,7 +53,14 @@ class StageRunner:
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
         self._model = model
         self._conditioner = conditioner
-        self._tokens = TokenBatch(model.t2s, _slots(model), config.t2s.conditioning_rows + longest)
+        self._tokens = TokenBatch(
+            model.t2s,
+            _slots(model),
+            config.t2s.conditioning_rows + longest,
+            precision=options.weights,
+            threads=options.threads or 1,
+            padded=options.deterministic,
+        )
         self._flow = FlowBatch(model.s2mel.estimator, speech.guidance, precision)
         self._vocoder = inference_form(model.vocoder, precision)
         self._steps = FlowSteps(options.flow_steps or speech.flow_steps, fixed=options.deterministic)

@@ -19,7 +19,7 @@ from oncue_engine.conditioning import Conditioner
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, Overloaded
 from oncue_engine.frontend.audio import decode_reference
-from oncue_engine.pipeline import PipelineName
+from oncue_engine.options import EngineOptions, PipelineName
 from oncue_engine.rendering.chunks import Chunk
 from oncue_engine.rendering.crossfade import CrossFade, FadeSpan, fade_tokens
 from oncue_engine.requests import (
@@ -51,7 +51,7 @@ BOTH: tuple[PipelineName, ...] = ("naive", "crossfade")
 def baseline(
     request: pytest.FixtureRequest, nano_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    engine = Engine.load(nano_folder, tmp_path_factory.mktemp("data"), threads=1, pipeline=request.param)
+    engine = Engine.load(nano_folder, tmp_path_factory.mktemp("data"), EngineOptions(threads=1, pipeline=request.param))
     yield engine
     engine.close()
 
@@ -236,7 +236,7 @@ def test_the_door_is_closed_when_the_house_is_full(slow: Speaker, baseline: Engi
 def test_closing_ends_what_is_live_and_what_waits(
     nano_folder: Path, low_voice: Reference, tmp_path: Path, pipeline: PipelineName
 ) -> None:
-    engine = Engine.load(nano_folder, tmp_path, threads=1, pipeline=pipeline)
+    engine = Engine.load(nano_folder, tmp_path, EngineOptions(threads=1, pipeline=pipeline))
     speaker = Speaker(engine, low_voice)
     recorders = [speaker.begin(LONG, pacing=Pacing(PacingMode.REALTIME, 2_000))[1] for _ in range(3)]
     _wait(lambda: bool(recorders[0].events))

@@ -86,7 +86,7 @@ class CrossFadeWay:
         seen = slice(chunk.begin, chunk.end if chunk.last else chunk.end + self._shared)
         with speech.clock.measure("flow"):
             codes = torch.tensor(sequence.codes[seen], dtype=torch.int64)  # [n]
-            latents = torch.stack(sequence.latents[seen])  # [n,M]
+            latents = sequence.latents_between(seen.start, seen.stop)  # [n,M]
             rows = model.s2mel.semantic(latents[None], model.codec.embed(codes[None]))[0]  # [n,D]
             frames = range(span.first, span.stop)
             tokens = torch.tensor([length.frame_map.token_of(frame) - chunk.begin for frame in frames])

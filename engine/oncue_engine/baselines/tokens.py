@@ -13,13 +13,13 @@ __all__ = ["SegmentTokens"]
 
 
 class SegmentTokens:
-    """A batch of one, float32, drawn as the engine draws: the same seed gives the same tokens."""
+    """A batch of one, plain float32, drawn as the engine draws: the same seed gives the same tokens."""
 
     def __init__(self, model: LoadedModel) -> None:
         config = model.config
         longest = config.speech.max_segment_pieces + 2 + config.speech.max_segment_tokens + 1
         self._t2s = model.t2s
-        self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest)
+        self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest, kernels=False)
 
     def prefix(self, speech: Speech, number: int) -> Tensor:
         """[S,M]: everything before the first token of segment `number`, the start token included."""

@@ -7,14 +7,17 @@ never on who else is in the batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..errors import GenerationFailed
-from ..model.gpt import decode, prefill
+from ..model.packed_gpt import PackedGPT, Precision
 from ..model.t2s import T2S
 from ..requests import Sampling
 from .sampling import Draws, sample
@@ -49,8 +52,11 @@ class Sequence:
     slot: int
     length: int
     """Positions in the cache."""
+    latents: Tensor
+    """[max_tokens, M], filled as far as there are codes."""
+    uniforms: list[float]
+    """What each token is drawn with."""
     codes: list[int] = field(default_factory=list)
-    latents: list[Tensor] = field(default_factory=list)
     finished: bool = False
     hit_limit: bool = False
     """Free speech that did not stop by itself."""
@@ -60,6 +66,12 @@ class Sequence:
     @property
     def live(self) -> bool:
         return not self.finished and self.error is None
+
+    def latents_between(self, begin: int, end: int) -> Tensor:
+        """[end - begin, M]: the latents that drew those codes. ValueError where there are not so many yet."""
+        if not 0 <= begin <= end <= len(self.codes):
+            raise ValueError(f"latents {begin} to {end} of {len(self.codes)}")
+        return self.latents[begin:end]
 
 
 def prefix_rows(t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int]) -> Tensor:
@@ -73,13 +85,32 @@ def prefix_rows(t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, 
 class TokenBatch:
     """Cache slots and the two steps that fill them. Used by one thread."""
 
-    def __init__(self, t2s: T2S, slots: int, capacity: int) -> None:
-        """`capacity`: positions of one slot, prefix and tokens together."""
+    def __init__(
+        self,
+        t2s: T2S,
+        slots: int,
+        capacity: int,
+        *,
+        precision: Precision = "float32",
+        threads: int = 1,
+        padded: bool = False,
+        kernels: bool = True,
+    ) -> None:
+        """`capacity`: positions of one slot, prefix and tokens together.
+
+        `threads` share each step where the kernels run it. `padded`: where products depend on the number of rows, each
+        step has as many as there are slots, so that codes are the same alone or in a crowd. `kernels` False: plain
+        PyTorch, in float32.
+        """
         self._t2s = t2s
-        self._cache = t2s.allocate_cache(slots, capacity)
+        self._gpt = PackedGPT(t2s, precision, threads, kernels=kernels)
+        self._padded_rows = slots if padded and not self._gpt.rows_independent else 0
+        self._spare_slot = slots
+        self._cache = self._gpt.allocate_cache(slots + (1 if self._padded_rows else 0), capacity)
         self._free = list(range(slots))
         self._stop = t2s.config.stop_mel_token
         self._start = t2s.config.start_mel_token
+        self._early_ban, self._late_ban = (self._start, self._stop), (self._start,)
 
     @property
     def free_slots(self) -> int:
@@ -91,11 +122,16 @@ class TokenBatch:
         Raises GenerationFailed, or what the network raises.
         """
         slot = self._free.pop(0)
-        sequence = Sequence(spec, slot, len(prefix))
+        sequence = Sequence(
+            spec,
+            slot,
+            len(prefix),
+            latents=prefix.new_empty(spec.max_tokens, prefix.shape[1]),
+            uniforms=Draws(spec.seed, spec.segment).uniforms(spec.max_tokens + 1),
+        )
         try:
-            hidden = prefill(self._t2s.gpt, prefix, self._cache, slot)[-1:]
-            latent = self._t2s.latent(hidden)
-            self._draw(sequence, latent[0], self._t2s.mel_head(latent)[0])
+            latent, logits = self._gpt.prefill(prefix, self._cache, slot)
+            self._draw(sequence, latent, logits.numpy())
         except BaseException:
             self._free.insert(0, slot)
             raise
@@ -123,37 +159,41 @@ class TokenBatch:
         self._free.sort()
 
     def _step(self, rows: list[Sequence]) -> None:
-        codes = torch.tensor([row.codes[-1] for row in rows])
-        positions = torch.tensor([len(row.codes) for row in rows])  # the start token has position 0
-        slots = torch.tensor([row.slot for row in rows])
-        lengths = torch.tensor([row.length for row in rows])
-        x = self._t2s.step_rows(codes, positions)
-        latents = self._t2s.latent(decode(self._t2s.gpt, x, self._cache, slots, lengths))  # [B,M]
-        logits = self._t2s.mel_head(latents)
-        for row, latent, row_logits in zip(rows, latents, logits, strict=True):
+        codes = [row.codes[-1] for row in rows]
+        positions = [len(row.codes) for row in rows]  # the start token has position 0
+        slots = [row.slot for row in rows]
+        lengths = [row.length for row in rows]
+        for _ in range(self._padded_rows - len(rows)):
+            codes.append(self._start)
+            positions.append(0)
+            slots.append(self._spare_slot)
+            lengths.append(0)
+        x = self._t2s.step_rows(torch.tensor(codes), torch.tensor(positions))
+        latents, all_logits = self._gpt.step(x, self._cache, slots, lengths)
+        for row, latent, logits in zip(rows, latents, all_logits.numpy(), strict=False):
             row.length += 1
             try:
-                self._draw(row, latent, row_logits)
+                self._draw(row, latent, logits)
             except Exception as error:
                 row.error = error
 
-    def _draw(self, sequence: Sequence, latent: Tensor, logits: Tensor) -> None:
+    def _draw(self, sequence: Sequence, latent: Tensor, logits: npt.NDArray[np.float32]) -> None:
         spec, count = sequence.spec, len(sequence.codes)
         early = spec.exact_tokens is not None or count < spec.min_tokens
         token = sample(
-            logits.float().numpy(),
+            logits,
             spec.sampling,
-            Draws(spec.seed, spec.segment).uniform(count),
-            spoken=set(sequence.codes),
-            banned=(self._start, self._stop) if early else (self._start,),
+            sequence.uniforms[count],
+            spoken=() if spec.sampling.repetition_penalty == 1.0 else set(sequence.codes),
+            banned=self._early_ban if early else self._late_ban,
         )
         if token == self._stop:
             sequence.finished = True
             return
-        if not bool(torch.isfinite(latent).all()):
+        if not math.isfinite(float(latent.sum(dtype=torch.float64))):
             raise GenerationFailed("a latent is not finite", reason="NOT_FINITE")
+        sequence.latents[count] = latent
         sequence.codes.append(token)
-        sequence.latents.append(latent.clone())
         if len(sequence.codes) >= spec.max_tokens:
             sequence.finished = True
             sequence.hit_limit = spec.exact_tokens is None

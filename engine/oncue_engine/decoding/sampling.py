@@ -33,9 +33,19 @@ class Draws:
     segment: int
 
     def uniform(self, step: int) -> float:
+        """The number of one step."""
+        return self._from(step, 1)[0]
+
+    def uniforms(self, count: int) -> list[float]:
+        """The numbers of steps 0 to count - 1, made at once: setting up the generator costs more than they do."""
+        return self._from(0, count)
+
+    def _from(self, step: int, count: int) -> list[float]:
         key = np.array([self.seed & (2**64 - 1), _SAMPLING_DOMAIN | self.segment], dtype=np.uint64)
-        raw = int(np.random.Philox(key=key, counter=step).random_raw())
-        return (raw >> 11) * 2.0**-53
+        # A step of the counter gives four numbers; the first is the step's.
+        raw = np.random.Philox(key=key, counter=step).random_raw(4 * count)[::4]
+        numbers: list[float] = ((raw >> np.uint64(11)) * 2.0**-53).tolist()
+        return numbers
 
 
 def check_sampling(sampling: Sampling) -> None:
@@ -68,37 +78,39 @@ def sample(
     """One token id from `logits` [V].
 
     `spoken`: ids drawn before in this segment; their log-probabilities are multiplied by the repetition penalty
-    (spec 3.5). `banned`: ids that cannot be drawn now. GenerationFailed NOT_FINITE where a logit is not a number.
+    (spec 3.5). `banned`: ids that cannot be drawn now, each once. GenerationFailed NOT_FINITE where a logit is not a number.
     """
     if not np.isfinite(logits).all():
         raise GenerationFailed("the token logits are not finite", reason="NOT_FINITE")
-    scores = logits.astype(np.float32, copy=True)
-    scores -= scores.max()
-    scores -= np.log(np.exp(scores).sum())
+    costs = -logits.astype(np.float32, copy=False)  # a copy; the best first in ascending order
     if spoken and sampling.repetition_penalty != 1.0:
-        ids = np.fromiter(spoken, dtype=np.int64)
-        scores[ids] *= np.float32(sampling.repetition_penalty)
+        # Here alone the scores must be log-probabilities: a shift does not change what else is done with them.
+        least = costs.min()
+        costs += np.log(np.exp(least - costs).sum()) - least
+        costs[np.fromiter(spoken, dtype=np.int64)] *= np.float32(sampling.repetition_penalty)
     if banned:
-        scores[np.fromiter(banned, dtype=np.int64)] = -np.inf
+        costs[list(banned)] = np.inf
     if sampling.temperature == 0.0:
-        return int(scores.argmax())
-    kept = _kept(scores / np.float32(sampling.temperature), sampling)
-    kept.sort()
-    weights = scores[kept].astype(np.float64) / sampling.temperature
-    cumulative = np.cumsum(np.exp(weights - weights.max()))
-    index = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
-    return int(kept[min(index, len(kept) - 1)])
+        return int(costs.argmin())
+    kept, weights = _kept(costs, sampling, len(costs) - len(banned))
+    by_id = kept.argsort()
+    cumulative = weights[by_id].cumsum()
+    index = int(cumulative.searchsorted(uniform * cumulative[-1], side="right"))
+    return int(kept[by_id[min(index, len(kept) - 1)]])
 
 
-def _kept(scores: npt.NDArray[np.float32], sampling: Sampling) -> npt.NDArray[np.int64]:
-    """Ids that top-k and then top-p leave, best first."""
-    finite = int(np.isfinite(scores).sum())
-    count = min(sampling.top_k or finite, finite)
-    best = np.argpartition(-scores, count - 1)[:count] if count < len(scores) else np.arange(len(scores))
-    order = best[np.argsort(-scores[best], kind="stable")][:count]
+def _kept(
+    costs: npt.NDArray[np.float32], sampling: Sampling, possible: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Ids that top-k and then top-p leave, best first, and the weight of each; the best one's is 1."""
+    count = min(sampling.top_k or possible, possible)
+    best = costs.argpartition(count - 1)[:count] if count < len(costs) else np.arange(len(costs))
+    costs = costs[best]
+    ascending = costs.argsort(kind="stable")
+    sorted_costs = costs[ascending].astype(np.float64)
+    weights = np.exp((sorted_costs[0] - sorted_costs) / sampling.temperature)
     if sampling.top_p < 1.0:
-        probabilities = np.exp(scores[order].astype(np.float64) - float(scores[order[0]]))
-        mass = np.cumsum(probabilities) / probabilities.sum()
+        mass = weights.cumsum()
         # The smallest set whose mass reaches top_p: everything before the crossing, and the token that crosses.
-        order = order[: int(np.searchsorted(mass, sampling.top_p, side="left")) + 1]
-    return order.astype(np.int64)
+        count = int(mass.searchsorted(sampling.top_p * mass[-1], side="left")) + 1
+    return best[ascending[:count]], weights[:count]

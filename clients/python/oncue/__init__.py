@@ -28,6 +28,7 @@ from oncue.info import Limits, SegmentPlan, ServerInfo, UtterancePlan
 from oncue.local_server import LocalServer, ServerStartError
 from oncue.references import ReferenceClip
 from oncue.speech import Pacing, SpeechStart, SpeechStream
+from oncue.stats import ServerStats, StageStats
 from oncue.sync import SyncClient, SyncSpeechStream, connect_sync
 from oncue.utterance import Sampling
 from oncue.voices import Voice, Voices
@@ -56,10 +57,12 @@ __all__ = [
     "ServerFault",
     "ServerInfo",
     "ServerStartError",
+    "ServerStats",
     "SpeechError",
     "SpeechStart",
     "SpeechStats",
     "SpeechStream",
+    "StageStats",
     "SyncClient",
     "SyncSpeechStream",
     "Unavailable",

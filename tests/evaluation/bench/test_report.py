@@ -15,8 +15,14 @@ from oncue_eval.bench.speedups import Timing, timing
 from oncue_eval.figures import Condition, Figure, Goal
 
 _SETTING: dict[str, Condition] = {
-    **{"system": "oncue", "model": "nano", "load": 0.25, "load_after": 1.5},
-    **{"concurrency": 4, "sentences": 1, "pacing": "realtime", "arrivals": "at once"},
+    "system": "oncue",
+    "model": "nano",
+    "load": 0.25,
+    "load_after": 1.5,
+    "concurrency": 4,
+    "sentences": 1,
+    "pacing": "realtime",
+    "arrivals": "at once",
 }
 
 

@@ -14,7 +14,7 @@ from oncue_eval.bench.settings import text
 from oncue_eval.bench.systems import Pipeline, System, unmeasured
 from oncue_eval.figures import Condition, Figure, Goal
 
-__all__ = ["sameness_figures", "sameness_unmeasured"]
+__all__ = ["difference", "sameness_figures", "sameness_unmeasured"]
 
 _SEED = 5000
 _CROWD = 8
@@ -44,18 +44,18 @@ async def sameness_figures(
 
     crowd = await asyncio.gather(*(in_crowd(line) for line in lines))
     pairs = list(zip(alone, crowd, strict=True))
-    differences = [_difference(one, other) for one, other in pairs]
+    differences = [difference(one, other) for one, other in pairs]
     tolerance = _TOLERANCE if deterministic else 0.0
     conditions = _conditions(deterministic)
     conditions["utterances"] = utterances
     least, most = _LEAST[deterministic], _MOST[deterministic]
-    equal = fmean(difference <= tolerance for difference in differences)
+    equal = fmean(apart <= tolerance for apart in differences)
     yield system.figure("equal_share", equal, least, **conditions, tolerance=tolerance)
-    near = fmean(difference <= _TOLERANCE for difference in differences)
+    near = fmean(apart <= _TOLERANCE for apart in differences)
     yield system.figure("near_share", near, None, **conditions, tolerance=_TOLERANCE)
     tokens = fmean(_tokens(one) is not None and _tokens(one) == _tokens(other) for one, other in pairs)
     yield system.figure("equal_tokens_share", tokens, least, **conditions, compared="number of tokens")
-    comparable = [difference for difference in differences if np.isfinite(difference)]
+    comparable = [apart for apart in differences if np.isfinite(apart)]
     if not comparable:
         yield system.figure("crowd_difference", None, most, **conditions, why="no two have the same length")
         return
@@ -80,7 +80,7 @@ def _tokens(heard: Heard) -> int | None:
     return None if heard.stats is None else heard.stats.total_codes
 
 
-def _difference(one: Heard, other: Heard) -> float:
+def difference(one: Heard, other: Heard) -> float:
     """The largest difference of two samples at one place; infinity where the lengths differ, or where one failed."""
     if one.stats is None or other.stats is None or len(one.payload) != len(other.payload):
         return float("inf")

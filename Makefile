@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format train ablations eval flite corpus-texts
+.PHONY: help setup demo test check format train ablations eval bench flite corpus-texts
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ ablations: $(STAMP) corpus-texts ## what each part of the model is worth, after 
 
 eval: $(STAMP) flite ## the evaluation tables in out/eval.md, and ten clips with pictures in out/
 	$(BIN)/oncue eval all --markdown out/eval.md --clips out
+
+bench: $(STAMP) ## how soon, how steadily and for how many a server speaks: at most ten minutes on two cores
+	$(BIN)/oncue bench --quick
 
 format: $(STAMP) ## mend what ruff and buf can mend
 	$(BIN)/ruff format .

@@ -118,7 +118,7 @@ async def _start(settings: Settings, engine: Engine, scratch: Path) -> RunningSe
     speech_service_pb2_grpc.add_SpeechServiceServicer_to_server(
         SpeechService(engine, Resolver(engine, voices, emotions, scratch), streams), server
     )
-    server_service_pb2_grpc.add_ServerServiceServicer_to_server(ServerService(info), server)
+    server_service_pb2_grpc.add_ServerServiceServicer_to_server(ServerService(engine, info), server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:

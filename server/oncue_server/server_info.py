@@ -1,16 +1,19 @@
-"""oncue.v1.ServerService: the truth about the model and the limits."""
+"""oncue.v1.ServerService: the truth about the model, the limits, and what was done so far."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc.aio
 
 from oncue.v1 import server_service_pb2 as pb
 from oncue.v1 import server_service_pb2_grpc
+from oncue_engine.engine import Engine
 from oncue_engine.requests import EngineInfo
 from oncue_server import limits, speech_limits
 from oncue_server.messages import seconds
+from oncue_server.server_stats import server_stats
 
 __all__ = ["ServerService", "server_info"]
 
@@ -54,11 +57,19 @@ def server_info(info: EngineInfo, default_voice: str, requests_per_second: float
 class ServerService(server_service_pb2_grpc.ServerServiceServicer):
     """oncue.v1.ServerService."""
 
-    def __init__(self, info: pb.ServerInfo) -> None:
+    def __init__(self, engine: Engine, info: pb.ServerInfo) -> None:
+        self._engine = engine
         self._info = info
+        self._born_s = time.monotonic()
 
     async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.GetServerInfoResponse:
         """The truth about the loaded model and the limits."""
         return pb.GetServerInfoResponse(info=self._info)
+
+    async def GetServerStats(
+        self, request: pb.GetServerStatsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetServerStatsResponse:
+        """What the server has done since its start."""
+        return pb.GetServerStatsResponse(stats=server_stats(self._engine, time.monotonic() - self._born_s))

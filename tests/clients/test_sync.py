@@ -14,6 +14,7 @@ import oncue
 address, path, voice_id = sys.argv[1:]
 with oncue.connect_sync(address) as client:
     assert client.info().native_rate_hz == 16000
+    assert client.stats().uptime_s > 0
     voice = client.voices.create(voice_id, path)
     assert voice_id in [found.id for found in client.voices.list(page_size=1)]
     assert client.plan("Good morning.", voice=voice).natural_samples > 0

@@ -23,6 +23,7 @@ def test_json_line() -> None:
         "follows": None,
     }
     assert json_line(Figure("sample_error", 0)) == '{"figure": "sample_error", "value": 0}'
+    assert json.loads(json_line(Figure("crowd_difference", 0.0000123456)))["value"] == 1.235e-05
 
 
 def test_table() -> None:

@@ -76,8 +76,10 @@ def table(figures: Iterable[Figure]) -> Table:
 
 
 def rounded(value: Condition) -> Condition:
-    """Four decimals of a float."""
-    return round(value, 4) if isinstance(value, float) else value
+    """Four decimals of a float, and as many digits of one that is too small for them."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if value == 0.0 or abs(value) >= 0.001 else float(f"{value:.4g}")
 
 
 def plain_conditions(figure: Figure) -> dict[str, Condition]:

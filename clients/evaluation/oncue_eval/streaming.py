@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 from oncue.audio import SpeechStats
@@ -15,6 +13,7 @@ from oncue.client import Client
 from oncue.speech import Pacing
 from oncue.voices import Voice
 from oncue_eval.figures import Condition, Figure
+from oncue_eval.machine import cpu_name
 from oncue_eval.material import voice_clips
 from oncue_eval.subject import Fresh, Subject, registered_voices
 
@@ -79,7 +78,7 @@ async def _start(subject: Subject) -> AsyncIterator[Figure]:
         "rounds": _ROUNDS,
         "load": load,
         "cores": os.cpu_count(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
     }
     first_s = {count: median(one.first_audio_s for one in runs) for count, runs in heard.items()}
     for count, runs in heard.items():
@@ -136,12 +135,3 @@ async def _hear(client: Client, text: str, voice: Voice | str | None) -> _Heard:
 
 def _real_time_factor(heard: _Heard) -> float:
     return heard.stats.generation_s * heard.sample_rate_hz / heard.stats.total_samples
-
-
-def _cpu() -> str:
-    """The processor's name, as Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -29,6 +29,7 @@ from oncue.local_server import LocalServer, ServerStartError
 from oncue.references import ReferenceClip
 from oncue.scheduling import Priority
 from oncue.speech import Pacing, SpeechStart, SpeechStream
+from oncue.stats import ServerStats, StageStats
 from oncue.sync import SyncClient, SyncSpeechStream, connect_sync
 from oncue.utterance import Sampling
 from oncue.voices import Voice, Voices
@@ -58,10 +59,12 @@ __all__ = [
     "ServerFault",
     "ServerInfo",
     "ServerStartError",
+    "ServerStats",
     "SpeechError",
     "SpeechStart",
     "SpeechStats",
     "SpeechStream",
+    "StageStats",
     "SyncClient",
     "SyncSpeechStream",
     "Unavailable",

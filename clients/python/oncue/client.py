@@ -14,6 +14,7 @@ from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
 from oncue.scheduling import Priority, Scheduling
 from oncue.speech import Pacing, Speech, SpeechStream
+from oncue.stats import ServerStats, server_stats
 from oncue.utterance import EmotionArgument, LengthPolicy, Sampling, Utterance
 from oncue.v1 import server_service_pb2, server_service_pb2_grpc
 from oncue.voices import Voice, Voices
@@ -60,6 +61,12 @@ class Client:
         with typed_errors():
             response = await self._server.GetServerInfo(server_service_pb2.GetServerInfoRequest())
         return server_info(response.info)
+
+    async def stats(self) -> ServerStats:
+        """What the server has done since its start."""
+        with typed_errors():
+            response = await self._server.GetServerStats(server_service_pb2.GetServerStatsRequest())
+        return server_stats(response.stats)
 
     def stream(
         self,

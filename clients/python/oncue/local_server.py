@@ -32,6 +32,11 @@ class LocalServer:
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process, for who wants to watch it; None while there is none."""
+        return None if self._process is None else self._process.pid
+
     async def __aenter__(self) -> str:
         # Not asyncio's subprocess: its watcher and terminate() race for the status of a process that ends early.
         process = self._process = subprocess.Popen(  # noqa: ASYNC220

@@ -179,6 +179,7 @@ class SyncClient(_Blocking[Client]):
         self.emotions = SyncEmotions(loop, target.emotions)
 
     info = _blocking(Client.info)
+    stats = _blocking(Client.stats)
     plan = _blocking(Client.plan)
     synthesize = _blocking(Client.synthesize)
     stream = _streaming(Client.stream)

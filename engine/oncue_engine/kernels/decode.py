@@ -106,9 +106,7 @@ class PackedMatrix:
 
     def struct(self) -> _Matrix:
         scales = None if self.scales is None else self.scales.data_ptr()
-        return _Matrix(
-            self.weights.data_ptr(), scales, self.bias.data_ptr(), self.depth, self.width, self.format
-        )
+        return _Matrix(self.weights.data_ptr(), scales, self.bias.data_ptr(), self.depth, self.width, self.format)
 
     def unpacked(self) -> Tensor:
         """[K,N] float32: the weights that the products really use."""

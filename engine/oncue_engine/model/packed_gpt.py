@@ -34,9 +34,7 @@ _FEWEST_ROWS = 8
 class PackedGPT:
     """Backbone, `final_norm` and `mel_head` of a T2S. Used by one thread; `threads` of its own share each step."""
 
-    def __init__(
-        self, t2s: T2S, precision: Precision = "float32", threads: int = 1, *, kernels: bool = True
-    ) -> None:
+    def __init__(self, t2s: T2S, precision: Precision = "float32", threads: int = 1, *, kernels: bool = True) -> None:
         """`kernels` False: as where they are missing."""
         self.precision: Precision = precision
         self._t2s = t2s

@@ -231,3 +231,144 @@ class Limits(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
+class GetServerStatsRequest(_message.Message):
+    """Request of ServerService.GetServerStats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServerStatsRequest: _TypeAlias = GetServerStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetServerStatsResponse(_message.Message):
+    """Response of ServerService.GetServerStats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stats(self) -> Global___ServerStats:
+        """What the server has done since its start."""
+
+    def __init__(
+        self,
+        *,
+        stats: Global___ServerStats | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServerStatsResponse: _TypeAlias = GetServerStatsResponse  # noqa: Y015
+
+@_typing.final
+class ServerStats(_message.Message):
+    """What a server has done since its start. Sums only grow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    STAGES_FIELD_NUMBER: _builtins.int
+    LIVE_UTTERANCES_FIELD_NUMBER: _builtins.int
+    PROMPT_ENCODES_FIELD_NUMBER: _builtins.int
+    UPTIME_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    live_utterances: _builtins.int
+    """Utterances that are being spoken or wait to be, paused ones included, at least 0."""
+    prompt_encodes: _builtins.int
+    """Prompt encoder passes, at least 0; those of voices and emotions that are made or checked included."""
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageStats]:
+        """The engine's stages that have worked, by name."""
+
+    @_builtins.property
+    def uptime(self) -> _duration_pb2.Duration:
+        """How long the server has been serving."""
+
+    @_builtins.property
+    def counters(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Other sums by name, each at least 0. "tokens": semantic tokens drawn."""
+
+    def __init__(
+        self,
+        *,
+        stages: _abc.Iterable[Global___StageStats] | None = ...,
+        live_utterances: _builtins.int = ...,
+        prompt_encodes: _builtins.int = ...,
+        uptime: _duration_pb2.Duration | None = ...,
+        counters: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["uptime", b"uptime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "live_utterances", b"live_utterances", "prompt_encodes", b"prompt_encodes", "stages", b"stages", "uptime", b"uptime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServerStats: _TypeAlias = ServerStats  # noqa: Y015
+
+@_typing.final
+class StageStats(_message.Message):
+    """What one stage of the engine has done since the model was loaded, its warm-up included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Such as "decode", "flow" or "wave"."""
+    calls: _builtins.int
+    """How often it ran, at least 0."""
+    items: _builtins.int
+    """Rows of all its batches together, at least 0."""
+    @_builtins.property
+    def busy(self) -> _duration_pb2.Duration:
+        """Time that its calls took on the engine's clock, together."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        items: _builtins.int = ...,
+        busy: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "calls", b"calls", "items", b"items", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageStats: _TypeAlias = StageStats  # noqa: Y015

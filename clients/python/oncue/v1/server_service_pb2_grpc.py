@@ -40,6 +40,11 @@ class ServerServiceStub(object):
                 request_serializer=oncue_dot_v1_dot_server__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=oncue_dot_v1_dot_server__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetServerStats = channel.unary_unary(
+                '/oncue.v1.ServerService/GetServerStats',
+                request_serializer=oncue_dot_v1_dot_server__service__pb2.GetServerStatsRequest.SerializeToString,
+                response_deserializer=oncue_dot_v1_dot_server__service__pb2.GetServerStatsResponse.FromString,
+                _registered_method=True)
 
 
 class ServerServiceServicer(object):
@@ -53,6 +58,13 @@ class ServerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetServerStats(self, request, context):
+        """What it has done since its start: two answers and the time between them tell how busy each stage is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ServerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_ServerServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=oncue_dot_v1_dot_server__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=oncue_dot_v1_dot_server__service__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'GetServerStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerStats,
+                    request_deserializer=oncue_dot_v1_dot_server__service__pb2.GetServerStatsRequest.FromString,
+                    response_serializer=oncue_dot_v1_dot_server__service__pb2.GetServerStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class ServerService(object):
             '/oncue.v1.ServerService/GetServerInfo',
             oncue_dot_v1_dot_server__service__pb2.GetServerInfoRequest.SerializeToString,
             oncue_dot_v1_dot_server__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServerStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oncue.v1.ServerService/GetServerStats',
+            oncue_dot_v1_dot_server__service__pb2.GetServerStatsRequest.SerializeToString,
+            oncue_dot_v1_dot_server__service__pb2.GetServerStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

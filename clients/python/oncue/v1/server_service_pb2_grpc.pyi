@@ -18,6 +18,8 @@ class ServerServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_service_pb2.GetServerInfoRequest, _server_service_pb2.GetServerInfoResponse]
     """The truth about the loaded model and the limits."""
+    GetServerStats: _aio.UnaryUnaryMultiCallable[_server_service_pb2.GetServerStatsRequest, _server_service_pb2.GetServerStatsResponse]
+    """What it has done since its start: two answers and the time between them tell how busy each stage is."""
 
 class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tells what this server can do."""
@@ -29,5 +31,13 @@ class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_server_service_pb2.GetServerInfoRequest, _abc.Awaitable[_server_service_pb2.GetServerInfoResponse]],
     ) -> _abc.Awaitable[_server_service_pb2.GetServerInfoResponse]:
         """The truth about the loaded model and the limits."""
+
+    @_abc_1.abstractmethod
+    def GetServerStats(
+        self,
+        request: _server_service_pb2.GetServerStatsRequest,
+        context: _aio.ServicerContext[_server_service_pb2.GetServerStatsRequest, _abc.Awaitable[_server_service_pb2.GetServerStatsResponse]],
+    ) -> _abc.Awaitable[_server_service_pb2.GetServerStatsResponse]:
+        """What it has done since its start: two answers and the time between them tell how busy each stage is."""
 
 def add_ServerServiceServicer_to_server(servicer: ServerServiceServicer, server: _aio.Server) -> None: ...

@@ -93,14 +93,17 @@ def test_a_length_in_tokens_is_met(slow: Speaker) -> None:
     assert finished.total_samples == 40 * 640  # 2.5 frames of 256 samples to a token
 
 
-def test_the_tokens_are_the_engine_s(slow: Speaker, speaker: Speaker) -> None:
+def test_the_tokens_are_the_engine_s(slow: Speaker, nano_folder: Path, tmp_path: Path) -> None:
     """Free speech ends where it ends in the engine, and follows the same voice, emotion and seed."""
+    engine = Engine.load(nano_folder, tmp_path, EngineOptions(precision="float32"))
+    speaker = Speaker(engine, slow.voice)
     for seed in (1, 2):
         settings = {"seed": seed, "emotion": EmotionWeights((0.6, 0, 0, 0, 0, 0, 0.2, 0)), "emotion_strength": 0.7}
         ours, theirs = slow.say(LONG, **settings).finished(), speaker.say(LONG, **settings).finished()
         assert ours.total_codes == theirs.total_codes
         assert ours.total_samples == theirs.total_samples
         assert ours.reason == theirs.reason
+    engine.close()
 
 
 def test_naive_audio_is_the_offline_rendering(nano: LoadedModel, low_voice: Reference, tmp_path: Path) -> None:
@@ -108,8 +111,8 @@ def test_naive_audio_is_the_offline_rendering(nano: LoadedModel, low_voice: Refe
     engine's own tokens and latents."""
     few = replace(nano, config=replace(nano.config, speech=replace(nano.config.speech, flow_steps=PUBLIC_FLOW_STEPS)))
     voice = Conditioner(nano, tmp_path).encode_voice(decode_reference(low_voice.path))
-    whole = ThreeWays(few, voice).render(SHORT, seed=5).whole
-    engine = Engine(nano, "nano", tmp_path, 1, "naive")
+    whole = ThreeWays(few, voice, torch.float32).render(SHORT, seed=5).whole
+    engine = Engine(nano, "nano", tmp_path, EngineOptions(threads=1, pipeline="naive"))
     engine._scheduler.start()
     try:
         made = Speaker(engine, low_voice).say(SHORT, seed=5).samples

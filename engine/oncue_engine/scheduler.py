@@ -152,7 +152,7 @@ class Scheduler:
             while not self._stopping:
                 now_s = time.monotonic()
                 self._sweep()
-                self._let_in()
+                self._let_in(now_s)
                 work, more = self._schedule(now_s)
                 if work is not None:
                     self._begin(work)
@@ -176,12 +176,12 @@ class Scheduler:
                 self._runner.release(sequence)
             self._live.remove(utterance)
 
-    def _let_in(self) -> None:
+    def _let_in(self, now_s: float) -> None:
         """Streams in real time begin only while all of them can be served; others take what is left anyway."""
         waiting = [utterance for utterance in self._live if not utterance.begun]
         if not waiting:
             return
-        streams = sum(utterance.streaming for utterance in self._live)
+        streams = sum(utterance.streaming(now_s) for utterance in self._live)
         for utterance in sorted(waiting, key=lambda u: (-u.script.request.priority, u.delivery.born_s)):
             if not utterance.unpaced:
                 if not self._forecast.fits(streams + 1):
@@ -244,8 +244,9 @@ class Scheduler:
             if work.task is not None or any(utterance.prompt_encodes for utterance in work.utterances):
                 self._forecast.encoded(seconds)
             return
-        audio_s = 0.0
+        audio_s, now_s = 0.0, time.monotonic()
         for utterance in work.utterances:
+            utterance.worked_at_s = now_s
             utterance.work_s += seconds / len(work.utterances)
             starting = utterance.counted_s == 0.0
             made_s = utterance.count_made()
@@ -269,7 +270,8 @@ class Scheduler:
             other.starting and request.priority <= other.script.request.priority and utterance.unpaced >= other.unpaced
             for other in self._live
         )
-        running = [other.remaining_s() for other in self._live if other.streaming and not other.starting]
+        now_s = time.monotonic()
+        running = [other.remaining_s() for other in self._live if other.streaming(now_s) and not other.starting]
         expected_s = self._forecast.expected_start_s(ahead, running, utterance.clips_to_encode)
         if expected_s > deadline_s:
             raise Overloaded(

@@ -42,6 +42,8 @@ _ENCODE_ALLOWANCE_S = 1.0
 """Prompt encoders take long: they queue behind audio that is due sooner."""
 _DUE_S = 0.5
 """Who runs dry so soon comes before everybody who does not, whatever the priorities."""
+_STILL_S = 5.0
+"""A stream that took no work for so long is paused."""
 _MAX_RENDERED = 2
 """Chunks of mel that may wait for the vocoder."""
 
@@ -115,6 +117,8 @@ class Utterance:
         """Let in: before, its prompts may be prepared, and nothing else."""
         self.work_s = 0.0
         """Time that its share of all calls took so far."""
+        self.worked_at_s = self.delivery.born_s
+        """When the last of them ended."""
         self.voice: VoiceConditioning | None = None
         self.emotion: Tensor | None = None
         """Emotion vector [M], merged."""
@@ -151,10 +155,14 @@ class Utterance:
         """No audio of it has been made yet."""
         return self.delivery.produced == 0 and not self.closed
 
-    @property
-    def streaming(self) -> bool:
-        """Let in, in real time, and with audio left to make: it needs its share of the device until it ends."""
-        return self.begun and not self.unpaced and not self.closed and not self.delivery.ended
+    def streaming(self, now_s: float) -> bool:
+        """Let in, in real time, and with audio left to make: it needs its share of the device until it ends.
+
+        A listener who stands still for long needs none meanwhile.
+        """
+        if not self.begun or self.unpaced or self.closed or self.delivery.ended:
+            return False
+        return self.starting or now_s - self.worked_at_s < _STILL_S
 
     @property
     def sequence(self) -> Sequence | None:

@@ -93,6 +93,21 @@ def test_streams_wait_while_the_engine_is_full_and_are_told_so_early(costly: Eng
     assert second.finished().total_codes == 30
 
 
+def test_a_stream_that_stands_still_keeps_nobody_out(costly: Engine, low_voice: Reference) -> None:
+    speaker = Speaker(costly, low_voice)
+    handle, first = speaker.begin(LONG, pacing=REALTIME)
+    assert first.first_audio.wait(30)
+    _, second = speaker.begin(SHORT, pacing=REALTIME, length=TargetTokens(30))
+    begin_s = time.monotonic()
+    while not second.first_audio.is_set() and time.monotonic() < begin_s + 20.0:
+        handle.report_playhead(0)
+        time.sleep(0.1)
+    assert second.first_audio.is_set() and not first.ended.is_set()
+    assert time.monotonic() - begin_s > 2.0, "a short pause is no reason to be taken for gone"
+    second.finished()
+    handle.cancel()
+
+
 def test_the_more_important_is_let_in_first(costly: Engine, low_voice: Reference) -> None:
     speaker = Speaker(costly, low_voice)
     handle, first = speaker.begin(LONG, pacing=REALTIME)

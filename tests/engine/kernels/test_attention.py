@@ -39,9 +39,7 @@ def test_each_segment_attends_to_itself_alone(heads: int, head_dim: int, precisi
     whole = Segments(tuple(torch.tensor(counts).cumsum(0).tolist()), 2)
     queries = Segments(tuple(torch.tensor(asking).cumsum(0).tolist()), 2)
     qkv = _random(whole.frames, heads * head_dim).to(precision)
-    want = torch.cat(
-        [_plain(part, heads, last) for part, last in zip(qkv.split(counts), asking, strict=True)]
-    )
+    want = torch.cat([_plain(part, heads, last) for part, last in zip(qkv.split(counts), asking, strict=True)])
     got = attention(qkv.clone(), _turns(150, head_dim), whole, queries, heads)
     assert got.dtype is precision
     tolerance = 2e-5 if precision is torch.float32 else 0.03

@@ -30,6 +30,10 @@ from .wavenet import WaveNet
 
 __all__ = ["PackedDiT", "PackedLayout", "PackedTimes"]
 
+_MULTIPLE = 32
+"""Of bf16 inputs of products. oneDNN reads past the end of a row of 80 mel bins, into the next one: times zero, but not
+where the next one holds a NaN, and the next one may be another listener's."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedTimes:
@@ -109,7 +113,8 @@ class PackedDiT:
         merge = estimator.cond_x_merge_linear
         parts = torch.split(_full(merge.weight), [mels, mels, hidden, config.style_dim], dim=1)
         project = estimator.cond_projection
-        self._noisy = self._affine(parts[0])
+        self._noisy_padding = -mels % _MULTIPLE
+        self._noisy = self._affine(F.pad(parts[0], (0, self._noisy_padding)))
         self._null = parts[2] @ _full(project.bias) + _full(merge.bias)  # [H]
         self._prompt, self._style = self._affine(parts[1]), self._affine(parts[3])
         self._content = self._affine(parts[2] @ _full(project.weight))
@@ -129,7 +134,8 @@ class PackedDiT:
         readers = (estimator.conv1, estimator.res_projection)
         reading, bias = (torch.cat([_full(getattr(part, name)) for part in readers]) for name in ("weight", "bias"))
         skip = estimator.skip_linear
-        self._entry = self._affine(reading @ _full(skip.weight), reading @ _full(skip.bias) + bias)  # [2W, H + 80]
+        entry = F.pad(reading @ _full(skip.weight), (0, self._noisy_padding))
+        self._entry = self._affine(entry, reading @ _full(skip.bias) + bias)  # [2W, H + 96]
         self._fold_wavenet(estimator.wavenet)
         last, conv = estimator.final_layer.linear, estimator.conv2
         to_mel = _full(conv.weight)[:, :, 0]
@@ -176,7 +182,10 @@ class PackedDiT:
         return static
 
     def layout(self, frames: Sequence[int], solved: Sequence[int], branches: int) -> PackedLayout:
-        """Rows of `frames` frames each; velocities are wanted of the last `solved` of them. ValueError if not in 1..F."""
+        """Rows of `frames` frames each; velocities are wanted of the last `solved` of them.
+
+        ValueError for a row of which none or more than all are wanted.
+        """
         if any(not 1 <= wanted <= count for wanted, count in zip(solved, frames, strict=True)):
             raise ValueError(f"{list(solved)} solved frames of {list(frames)}")
         reach = len(self._convs) * self._pad_frames
@@ -196,8 +205,8 @@ class PackedDiT:
         x [sum(frames), 80], zero in the prompts; static: each row's [F,H]; times: one per row.
         With one branch the guidance is not used.
         """
-        noisy = x.to(self.precision)
-        z = self._transform(noisy, self._merged(noisy, static, layout), times, layout)  # [tail, H + 80]
+        noisy = F.pad(x.to(self.precision), (0, self._noisy_padding))  # [sum(frames), 96]
+        z = self._transform(noisy, self._merged(noisy, static, layout), times, layout)  # [tail, H + 96]
         both = self._entry(z)  # [tail, 2W]: what enters WaveNet, and what goes past it
         width = self.config.wavenet.hidden_dim
         wave = self._wave(both[:, :width], times, layout.tail)
@@ -209,14 +218,14 @@ class PackedDiT:
         merged = self._noisy(noisy)  # [sum(frames), H]
         stream = static[0].new_empty(layout.whole.frames, merged.shape[1])
         spans = iter(layout.whole.spans)
-        for own, known in zip(merged.split(layout.frames), static, strict=True):
+        for own, known in zip(torch.split(merged, list(layout.frames)), static, strict=True):
             for given in (known, self._null)[: layout.whole.branches]:
                 begin, end = next(spans)
                 torch.add(given, own, out=stream[begin:end])
         return stream
 
     def _transform(self, noisy: Tensor, stream: Tensor, times: PackedTimes, layout: PackedLayout) -> Tensor:
-        """stream [N,H] (changed) -> the last norm's output and the noisy mel of the tail's frames, [tail, H + 80]."""
+        """stream [N,H] (changed) -> the last norm's output and the noisy mel of the tail's frames, [tail, H + 96]."""
         hidden, whole, tail = stream.shape[1], layout.whole, layout.tail
         rotary = self._positions(max(layout.frames))
         heads = self.config.num_heads
@@ -245,7 +254,7 @@ class PackedDiT:
         z = noisy.new_empty(tail.frames, hidden + noisy.shape[1])
         residual_norm(stream, added, tail, times.adaptive[:, -1], z[:, :hidden])
         counts = [end - begin for begin, end in tail.spans]
-        rows = noisy.split(layout.frames)
+        rows = torch.split(noisy, list(layout.frames))
         for number, (begin, end) in enumerate(tail.spans):
             z[begin:end, hidden:] = rows[number // tail.branches][-counts[number] :]
         return z

@@ -68,6 +68,7 @@ class FlowBatch:
         ValueError for a precision of the products that is neither float32 nor bfloat16.
         """
         self._estimator = PackedDiT(estimator, precision)
+        self.precision = precision
         self._guidance = guidance
         self._times: dict[int, PackedTimes] = {}
         self._lock = Lock()
@@ -112,7 +113,7 @@ class FlowBatch:
         x = torch.cat([F.pad(row.x, (0, 0, row.frames - len(row.x), 0)) for row in rows])
         times = PackedTimes.of_rows([row.times for row in rows], [row.step for row in rows])
         velocity = self._estimator.velocity(x, [row.static for row in rows], times, layout, self._guidance)
-        return velocity.split(solved)
+        return torch.split(velocity, solved)
 
     def _table(self, steps: int) -> PackedTimes:
         """The same for every row of that many steps; few numbers of steps are ever asked for."""

@@ -1,11 +1,11 @@
 /* Attention of the flow estimator on processors with matrix tiles (AMX): turning, scores, softmax and mixing of a block
    of queries stay in the cache, and the heads need not be laid out first. Elsewhere PyTorch's own attention serves. */
+#include "bf16_vectors.h"
 #include "kernels.h"
 
-#if defined(__x86_64__) && defined(__AVX512F__) && (defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 11)
+#ifdef BF16_VECTORS
 #define HAVE_TILES 1
 #include <cpuid.h>
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #define TILES __attribute__((target("amx-tile,amx-bf16,avx512bf16")))
@@ -103,16 +103,6 @@ TILES static void score(const uint16_t *query, const uint32_t *keys, int64_t pad
     }
 }
 
-/* 2^x of x <= 0 to 1e-4, less than what bf16 keeps; NaN stays. */
-TILES static inline __m512 power(__m512 x) {
-    __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m512 rest = _mm512_sub_ps(x, whole);
-    __m512 p = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.05550327f), _mm512_set1_ps(0.24261112f));
-    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(0.69326099f));
-    p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(0.99992807f));
-    return _mm512_scalef_ps(p, whole);
-}
-
 /* One row of scores -> 2^(score - largest) in bf16, zero past `count`; returns their sum. */
 TILES static float soften(const float *scores, int64_t count, int64_t padded, uint16_t *out) {
     __mmask16 lower = 0xffff, upper = 0xffff;
@@ -133,15 +123,15 @@ TILES static float soften(const float *scores, int64_t count, int64_t padded, ui
     __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(most, most2)));
     __m512 sum = _mm512_setzero_ps(), sum2 = sum;
     for (int64_t n = 0; n < full; n += 32) {
-        __m512 a = power(_mm512_sub_ps(_mm512_loadu_ps(scores + n), largest));
-        __m512 b = power(_mm512_sub_ps(_mm512_loadu_ps(scores + n + 16), largest));
+        __m512 a = coarse_power(_mm512_sub_ps(_mm512_loadu_ps(scores + n), largest));
+        __m512 b = coarse_power(_mm512_sub_ps(_mm512_loadu_ps(scores + n + 16), largest));
         sum = _mm512_add_ps(sum, a);
         sum2 = _mm512_add_ps(sum2, b);
         _mm512_storeu_si512(out + n, (__m512i)_mm512_cvtne2ps_pbh(b, a));
     }
     if (rest) {
-        __m512 a = _mm512_maskz_mov_ps(lower, power(_mm512_sub_ps(_mm512_loadu_ps(scores + full), largest)));
-        __m512 b = _mm512_maskz_mov_ps(upper, power(_mm512_sub_ps(_mm512_loadu_ps(scores + full + 16), largest)));
+        __m512 a = _mm512_maskz_mov_ps(lower, coarse_power(_mm512_sub_ps(_mm512_loadu_ps(scores + full), largest)));
+        __m512 b = _mm512_maskz_mov_ps(upper, coarse_power(_mm512_sub_ps(_mm512_loadu_ps(scores + full + 16), largest)));
         sum = _mm512_add_ps(sum, a);
         sum2 = _mm512_add_ps(sum2, b);
         _mm512_storeu_si512(out + full, (__m512i)_mm512_cvtne2ps_pbh(b, a));

@@ -1,6 +1,7 @@
 /* What stands between the matrix products of the flow estimator (model/packed_dit.py), fused so that memory is read
    once. `half` says what the products take and give: bf16 (1) or float (0). Frames of several rows lie one after the
    other on one axis; `ends` [segments] says where each stops, and `branches` segments in a row share one modulation. */
+#include "bf16_vectors.h"
 #include "kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -32,8 +33,30 @@ INLINE void silu_gate(const void *both, void *out, int64_t rows, int64_t width, 
     }
 }
 
+#ifdef BF16_VECTORS
+/* Of a width in whole vectors. */
+BF16_ROUNDING static void silu_gate_vectors(const uint16_t *both, uint16_t *out, int64_t rows, int64_t width) {
+    for (int64_t row = 0; row < rows; row++) {
+        const uint16_t *a = both + row * 2 * width, *b = a + width;
+        for (int64_t i = 0; i < width; i += 32) {
+            __m512i first = _mm512_loadu_si512(a + i), second = _mm512_loadu_si512(b + i);
+            __m512 low = lower_floats(first), high = upper_floats(first);
+            low = _mm512_mul_ps(_mm512_mul_ps(low, coarse_sigmoid(low)), lower_floats(second));
+            high = _mm512_mul_ps(_mm512_mul_ps(high, coarse_sigmoid(high)), upper_floats(second));
+            _mm512_storeu_si512(out + row * width + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        }
+    }
+}
+#endif
+
 /* both [rows, 2 * width], first half a, second half b -> out [rows, width]: silu(a) * b. */
 EXPORT void oncue_silu_gate(const void *both, void *out, int64_t rows, int64_t width, int32_t half) {
+#ifdef BF16_VECTORS
+    if (half && width % 32 == 0 && rounds_in_hardware()) {
+        silu_gate_vectors(both, out, rows, width);
+        return;
+    }
+#endif
     FOR_BOTH(silu_gate(both, out, rows, width, 1), silu_gate(both, out, rows, width, 0));
 }
 

@@ -26,6 +26,8 @@ FEWEST_STEPS = 8
 _NAIVE_STEPS = 25
 """Those of the public pipeline."""
 _SEED = 9
+_FIRST_S = 1.0
+"""Of the utterance before those that count."""
 _MOST_SENTENCES = 12
 _FIRST = Goal(at_least=10.0)
 _WHOLE = {"equal": Goal(at_least=2.5), "fewest": Goal(at_least=4.0)}
@@ -52,6 +54,7 @@ async def full_size_figures(
 
     Raises SpeechError.
     """
+    clips = [prompt_clip(job.prompt_s)]
     naive: Timing | None = None
     why = "the naive pipeline was not asked for"
     if Pipeline.NAIVE in pipelines:
@@ -59,7 +62,7 @@ async def full_size_figures(
         conditions: dict[str, Condition] = {"flow_steps": _NAIVE_STEPS}
         try:
             progress("starting naive")
-            async with started(Pipeline.NAIVE, model, [prompt_clip(job.prompt_s)], (), conditions) as system:
+            async with started(Pipeline.NAIVE, model, clips, (), conditions, _FIRST_S) as system:
                 run = await _speak(system, job, 1, progress)
                 naive = timing(run.heard)
                 for figure in _own_figures(system, run, job):
@@ -73,7 +76,7 @@ async def full_size_figures(
         try:
             progress(f"starting oncue, {steps} flow steps")
             options = ("--flow-steps", str(steps))
-            async with started(Pipeline.ONCUE, model, [prompt_clip(job.prompt_s)], options, conditions) as system:
+            async with started(Pipeline.ONCUE, model, clips, options, conditions, _FIRST_S) as system:
                 run = await _speak(system, job, job.utterances, progress)
                 for figure in _own_figures(system, run, job):
                     yield figure

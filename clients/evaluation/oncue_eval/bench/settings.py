@@ -79,14 +79,14 @@ class Suite:
 
 QUICK = Suite(
     settings=(Setting(1, 1, 20), Setting(4, 1, 24), Setting(1, 10, 2), Setting(4, 10, 4)),
-    throughput=(Setting(1, 10, 2, paced=False), Setting(8, 10, 8, paced=False)),
+    throughput=(Setting(1, 10, 1, paced=False), Setting(8, 10, 8, paced=False)),
     long_sentences=10,
     length_pairs=20,
     gap_free_sentences=3,
     gap_free_most=32,
-    equal_utterances=16,
+    equal_utterances=12,
     others=(Setting(1, 1, 3, paced=False),),
-    seam_texts=3,
+    seam_texts=5,
 )
 """At most ten minutes on two cores."""
 

@@ -65,10 +65,12 @@ async def started(
     clips: Sequence[bytes],
     options: Sequence[str] = (),
     conditions: Mapping[str, Condition] | None = None,
+    first_audio_s: float | None = None,
 ) -> AsyncIterator[System]:
     """A server of our own as long as the block lasts, with a voice for each of `clips`.
 
-    `options` go to `oncue serve`, `conditions` to every figure. Raises ServerStartError, SpeechError.
+    `options` go to `oncue serve`, `conditions` to every figure. `first_audio_s`: exact length of the first utterance,
+    for models that would not end by themselves. Raises ServerStartError, SpeechError.
     """
     async with AsyncExitStack() as stack:
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncue-bench-")))
@@ -84,7 +86,7 @@ async def started(
         client = await stack.enter_async_context(connect(address))
         process = ServerProcess(server.pid)
         yield await stack.enter_async_context(
-            _ready(pipeline, model_label(model), client, process, clips, conditions or {})
+            _ready(pipeline, model_label(model), client, process, clips, conditions or {}, first_audio_s)
         )
 
 
@@ -125,8 +127,11 @@ async def _ready(
     process: ServerProcess,
     clips: Sequence[bytes],
     conditions: Mapping[str, Condition],
+    first_audio_s: float | None = None,
 ) -> AsyncIterator[System]:
     async with registered_voices(client, {str(number): clip for number, clip in enumerate(clips)}) as voices:
         names = tuple(voice.name for voice in voices.values())
-        first = await listen(client, Line(text(0, 1), names[0], 0, paced=False))
+        rate_hz = (await client.info()).native_rate_hz
+        samples = None if first_audio_s is None else round(first_audio_s * rate_hz)
+        first = await listen(client, Line(text(0, 1), names[0], 0, paced=False, duration_samples=samples))
         yield System(pipeline, model, client, names, process, first, conditions)

@@ -172,6 +172,24 @@ async def test_serve_says_where_it_listens_and_ends_when_asked(tiny_model_dir: P
             await process.wait()
 
 
+async def test_serve_speaks_through_a_pipeline_to_compare_with(tiny_model_dir: Path, tmp_path: Path) -> None:
+    options = ["--model", str(tiny_model_dir), "--data", str(tmp_path), "--threads", "1", "--pipeline", "naive"]
+    process, ready = await start(*options)
+    try:
+        async with grpc.aio.insecure_channel(str(ready["address"])) as channel:
+            stream = stubs_of(channel).speech.StreamSynthesize(stream_request(LONG_TEXT))
+            events = [event async for event in stream]
+        finished = events[-1].finished
+        # Nothing was sent before the last token was drawn, in the public pipeline's 25 flow steps.
+        assert {e.audio.codes_generated for e in events if e.HasField("audio")} == {finished.total_codes}
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_serve_with_a_folder_that_is_no_model_says_so(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0"),

@@ -13,6 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from oncue.v1 import emotion_pb2, emotion_service_pb2, speech_service_pb2, voice_service_pb2
 from oncue_engine.options import EngineOptions
 from oncue_server.app import RunningServer, serving
+from oncue_server.builtin import voices_folder
 from oncue_server.settings import Settings
 
 from .asking import TEXT, Stubs, stream_request, stubs_of, until, wav
@@ -219,3 +220,12 @@ async def test_a_restart_keeps_voices_emotions_and_what_was_prepared(tiny_model_
             assert running.engine.prompt_encodes == (2 if run == 0 else 0)
     assert encodes == [0, 0]
     assert spoken[0] == spoken[1]
+
+
+def test_a_model_without_voices_of_its_own_speaks_with_those_of_the_package(
+    tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    assert voices_folder(str(tiny_model_dir)) == tiny_model_dir / "voices"
+    shared = voices_folder("nano")
+    assert (shared / "voices.json").exists()
+    assert voices_folder(str(tmp_path)) == voices_folder("random:indextts2") == shared

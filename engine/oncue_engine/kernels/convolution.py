@@ -125,22 +125,27 @@ class PackedConvolution:
     def pack(
         cls, weight: Tensor, bias: Tensor | None, dilation: int, before: int, dtype: torch.dtype
     ) -> PackedConvolution:
-        """weight [rows, channels, taps], bias [rows]; `dtype` float32 or bfloat16: that of the products."""
+        """weight [rows, channels, taps], bias [rows]; `dtype` float32 or bfloat16: that of the products.
+
+        ValueError for bfloat16 where there are no tiles for it.
+        """
         library = load()
         assert library is not None
+        if dtype is not torch.float32 and not has_bf16_tiles():
+            raise ValueError(f"no tiles for products in {dtype} here")
         rows, channels, taps = weight.shape
         weight = weight.detach().float()
         if dtype is torch.float32:
             height = library.oncue_convolution_rows()
             blocks = -(-rows // height)
             packed = functional.pad(weight, (0, 0, 0, 0, 0, blocks * height - rows))
-            packed = packed.view(blocks, height, channels, taps).permute(0, 3, 2, 1).contiguous()
+            packed = packed.view(blocks, height, channels, taps).permute(0, 2, 3, 1).contiguous()
         else:
             blocks, pairs = _pair_blocks(channels)
             heights = -(-rows // _TILE_ROWS)
             padding = (0, 0, 0, 2 * blocks * pairs - channels, 0, heights * _TILE_ROWS - rows)
             packed = functional.pad(weight, padding).view(heights, _TILE_ROWS, blocks, pairs, 2, taps)
-            packed = packed.permute(0, 5, 2, 1, 3, 4).bfloat16().contiguous()
+            packed = packed.permute(0, 2, 5, 1, 3, 4).bfloat16().contiguous()
         bias = None if bias is None else bias.detach().float().clone()
         return cls(packed, bias, rows, channels, taps, dilation, before)
 

@@ -12,13 +12,14 @@ enum { LANES = 8, VECTORS = 2 };
 enum { ROWS = 6, SAMPLES = LANES * VECTORS };
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-/* One block: y[ROWS][SAMPLES] = sum over taps and channels of w[tap][channel][row] * x[channel][sample + tap * step]. */
+/* One block: y[ROWS][SAMPLES] = sum over taps and channels of w[channel][tap][row] * x[channel][sample + tap * step]. */
 static void block(const float *restrict x, int64_t x_stride, const float *restrict w, int64_t channels, int64_t taps,
                   int64_t dilation, float *restrict y) {
     lanes sums[ROWS][VECTORS] = {{{0}}};
-    for (int64_t tap = 0; tap < taps; tap++) {
-        const float *row = x + tap * dilation;
-        for (int64_t channel = 0; channel < channels; channel++, row += x_stride, w += ROWS) {
+    for (int64_t channel = 0; channel < channels; channel++, x += x_stride) {
+        /* Taps inside: what they read of a channel lies in the first cache from the first tap on. */
+        const float *row = x;
+        for (int64_t tap = 0; tap < taps; tap++, row += dilation, w += ROWS) {
             lanes input[VECTORS];
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) input[v] = *(const lanes *)(row + v * LANES);
@@ -36,16 +37,14 @@ static void block(const float *restrict x, int64_t x_stride, const float *restri
 
 EXPORT int64_t oncue_convolution_rows(void) { return ROWS; }
 
-/* x [channels, x_stride] from the first tap of sample 0 on; w [ceil(rows / 6), taps, channels, 6], zeros beyond rows. */
+/* x [channels, x_stride] from the first tap of sample 0 on; w [ceil(rows / 6), channels, taps, 6], zeros beyond rows. */
 EXPORT void oncue_convolution(const float *restrict x, int64_t x_stride, const float *restrict w, int64_t channels,
                               int64_t taps, int64_t dilation, int64_t rows, int64_t length, const epilogue *end) {
     float out[ROWS * SAMPLES];
     for (int64_t first_row = 0; first_row < rows; first_row += ROWS, w += taps * channels * ROWS)
         for (int64_t first = 0; first < length; first += SAMPLES) {
             block(x + first, x_stride, w, channels, taps, dilation, out);
-            for (int64_t r = first_row; r < first_row + ROWS && r < rows; r++)
-                finish(out + (r - first_row) * SAMPLES, r, first, length - first < SAMPLES ? length - first : SAMPLES,
-                       length, end);
+            finish(out, ROWS, SAMPLES, first_row, rows, first, length, end);
         }
 }
 

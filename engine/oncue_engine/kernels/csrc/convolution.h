@@ -9,24 +9,37 @@ typedef struct {
     float scale;
 } epilogue;
 
-/* `count` samples of one row, from sample `first` of `length` on. */
-static inline void finish(const float *restrict sums, int64_t row, int64_t first, int64_t count, int64_t length,
-                          const epilogue *end) {
-    int64_t at = row * length + first;
-    float bias = end->bias ? end->bias[row] : 0.0f, scale = end->scale;
+/* `count` samples of one row, from sample `at` of the signal on. */
+static inline __attribute__((always_inline)) void finish_row(const float *restrict sums, int64_t row, int64_t at,
+                                                             int64_t count, const epilogue *end) {
+    const float bias = end->bias ? end->bias[row] : 0.0f, scale = end->scale;
+    const float *residual = end->residual + at, *total = end->total + at;
     float *out = end->out + at;
-    const float *residual = end->residual ? end->residual + at : 0, *total = end->total ? end->total + at : 0;
     /* `out` may be `residual` or `total`: each sample is read before it is written. */
-    if (residual && total)
+    if (end->residual && end->total)
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; i++) out[i] = scale * (sums[i] + bias + residual[i]) + total[i];
-    else if (residual)
+    else if (end->residual)
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; i++) out[i] = scale * (sums[i] + bias + residual[i]);
-    else if (total)
+    else if (end->total)
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; i++) out[i] = scale * (sums[i] + bias) + total[i];
     else
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; i++) out[i] = scale * (sums[i] + bias);
+}
+
+/* A block of sums [rows, samples], of which those below `last_row` and `length` count, goes where it belongs. */
+static inline __attribute__((always_inline)) void finish(const float *restrict sums, int64_t rows, int64_t samples,
+                                                         int64_t first_row, int64_t last_row, int64_t first,
+                                                         int64_t length, const epilogue *end) {
+    if (rows > last_row - first_row) rows = last_row - first_row;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t row = first_row + r, at = row * length + first;
+        if (length - first >= samples) /* the same, with a constant count */
+            finish_row(sums + r * samples, row, at, samples, end);
+        else
+            finish_row(sums + r * samples, row, at, length - first, end);
+    }
 }

@@ -28,7 +28,7 @@ EXPORT int64_t oncue_has_bf16_tiles(void) {
 }
 
 /* x [blocks * pairs, x_stride] of pairs of channels, from the first tap of sample 0 on;
-   w [ceil(rows / 32), taps, blocks, 32, pairs, 2] bf16, zeros beyond rows; pairs <= 16. */
+   w [ceil(rows / 32), blocks, taps, 32, pairs, 2] bf16, zeros beyond rows; pairs <= 16. */
 __attribute__((target("amx-tile,amx-bf16"))) EXPORT void
 oncue_convolution_bf16(const uint32_t *restrict x, int64_t x_stride, const uint32_t *restrict w, int64_t blocks,
                        int64_t pairs, int64_t taps, int64_t dilation, int64_t rows, int64_t length,
@@ -51,9 +51,10 @@ oncue_convolution_bf16(const uint32_t *restrict x, int64_t x_stride, const uint3
             _tile_zero(1);
             _tile_zero(2);
             _tile_zero(3);
-            for (int64_t tap = 0; tap < taps; tap++) {
-                const uint32_t *input = x + first + tap * dilation;
-                for (int64_t block = 0; block < blocks; block++, weights += w_block, input += pairs * x_stride) {
+            for (int64_t block = 0; block < blocks; block++) {
+                /* Taps inside: what they read of these channels lies in the first cache from the first tap on. */
+                const uint32_t *input = x + block * pairs * x_stride + first;
+                for (int64_t tap = 0; tap < taps; tap++, weights += w_block, input += dilation) {
                     _tile_loadd(6, input, x_row_bytes);
                     _tile_loadd(7, input + TILE, x_row_bytes);
                     _tile_loadd(4, weights, w_row_bytes);
@@ -70,9 +71,7 @@ oncue_convolution_bf16(const uint32_t *restrict x, int64_t x_stride, const uint3
             _tile_stored(1, out + TILE, out_row_bytes);
             _tile_stored(2, out + TILE * SIDE, out_row_bytes);
             _tile_stored(3, out + TILE * SIDE + TILE, out_row_bytes);
-            for (int64_t r = first_row; r < first_row + SIDE && r < rows; r++)
-                finish(out + (r - first_row) * SIDE, r, first, length - first < SIDE ? length - first : SIDE, length,
-                       end);
+            finish(out, SIDE, SIDE, first_row, rows, first, length, end);
         }
     }
     _tile_loadconfig(&before);

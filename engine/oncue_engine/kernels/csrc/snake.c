@@ -8,21 +8,27 @@ enum { PHASE_TAPS = 6, BLOCK = 512, REACH = 3, ROUND = 16 }; /* REACH: of the do
 
 static inline int64_t rounded(int64_t count) { return (count + ROUND - 1) / ROUND * ROUND; }
 
-/* sin(u)^2, to about 2e-7 while u itself is exact: the square has the period pi, so no sign or quadrant is needed.
-   NaN and infinities give NaN; beyond some millions the result is in [0, 1] and means nothing, like u there. */
-static inline float sine_squared(float u) {
-    float whole = __builtin_rintf(u * 0.318309886f);
-    float r = __builtin_fmaf(-whole, 3.14159274f, u);
-    r = __builtin_fmaf(whole, 8.74227766e-8f, r); /* explicit, as sums may be reordered */
-    r = r < -1.5708f ? -1.5708f : r;
-    r = r > 1.5708f ? 1.5708f : r;
+/* `value` + sin(u)^2 * inverse with u = rate * value; the sine to about 2e-7 while u itself is exact. The square has the
+   period pi, so no sign or quadrant is needed. NaN and infinities give NaN; where u is so large that neighbouring floats
+   are periods apart, the square is still in [0, 1], and means as little as u. Sums may be reordered: fma holds order. */
+static inline float snake(float value, float rate, float inverse) {
+    float u = value * rate;
+    float periods = __builtin_rintf(u * 0.318309886f);
+    float r = __builtin_fmaf(-periods, 3.14159274f, u);
+    r = __builtin_fmaf(periods, 8.74227766e-8f, r); /* the rest of pi */
     float z = r * r;
-    float p = 2.6000243e-06f;
-    p = p * z - 1.9806602e-04f;
-    p = p * z + 8.333017e-03f;
-    p = p * z - 1.6666657e-01f;
-    float sine = r + r * z * p;
-    return sine * sine;
+    z = z > 2.4674011f ? 2.4674011f : z; /* (pi/2)^2 */
+    float p = __builtin_fmaf(z, 2.6000243e-06f, -1.9806602e-04f);
+    p = __builtin_fmaf(z, p, 8.333017e-03f);
+    p = __builtin_fmaf(z, p, -1.6666657e-01f);
+    p = __builtin_fmaf(z, p, 1.0f); /* sin(r) / r */
+    return __builtin_fmaf(z * inverse, p * p, value);
+}
+
+static inline float filtered(const float *restrict x, const float *restrict taps) {
+    float sum = x[0] * taps[0];
+    for (int i = 1; i < PHASE_TAPS; i++) sum = __builtin_fmaf(x[i], taps[i], sum);
+    return sum;
 }
 
 /* Samples [first, first + count) of one row x [length] into out; taps: up even, up odd, down even, down odd.
@@ -39,23 +45,15 @@ static void snake_block(const float *restrict x, int64_t length, int64_t first, 
     memcpy(window + before, x + begin + before, (known - before) * sizeof(float));
     for (int64_t i = known; i < inputs; i++) window[i] = x[length - 1];
     for (int64_t i = 0; i < doubled; i++) {
-        float a = window[i] * up_even[0], b = window[i + 1] * up_odd[0];
-        for (int j = 1; j < PHASE_TAPS; j++) {
-            a += window[i + j] * up_even[j];
-            b += window[i + j + 1] * up_odd[j];
-        }
-        even[i] = a + sine_squared(a * rate) * inverse;
-        odd[i] = b + sine_squared(b * rate) * inverse;
+        even[i] = snake(filtered(window + i, up_even), rate, inverse);
+        odd[i] = snake(filtered(window + i + 1, up_odd), rate, inverse);
     }
     /* Beyond its ends the doubled signal stands still, at its first (even) and last (odd) value. */
     for (int64_t i = 0; i < REACH - first; i++) even[i] = odd[i] = even[REACH - first];
     for (int64_t i = length - first + REACH; i < doubled; i++) even[i] = odd[i] = odd[length - 1 - first + REACH];
     int64_t outputs = rounded(count);
-    for (int64_t i = 0; i < outputs; i++) {
-        float sum = even[i + 1] * down_even[0] + odd[i] * down_odd[0];
-        for (int j = 1; j < PHASE_TAPS; j++) sum += even[i + 1 + j] * down_even[j] + odd[i + j] * down_odd[j];
-        out[i] = sum;
-    }
+    for (int64_t i = 0; i < outputs; i++)
+        out[i] = filtered(even + i + 1, down_even) + filtered(odd + i, down_odd);
 }
 
 /* x [rows, length] -> y, rows `stride` apart; row r has the rates of channel r % channels. */

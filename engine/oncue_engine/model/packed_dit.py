@@ -132,7 +132,10 @@ class PackedDiT:
         last, conv = estimator.final_layer.linear, estimator.conv2
         to_mel = _full(conv.weight)[:, :, 0]
         assert conv.bias is not None
-        self._exit = self._affine(to_mel @ _full(last.weight), to_mel @ _full(last.bias) + _full(conv.bias))
+        weight, bias = to_mel @ _full(last.weight), to_mel @ _full(last.bias) + _full(conv.bias)
+        # Rows of zeros, since a product of whole tiles is the faster one.
+        padding = self._noisy_padding
+        self._exit = self._affine(F.pad(weight, (0, 0, 0, padding)), F.pad(bias, (0, padding)))  # [96, W]
 
     def _fold_wavenet(self, wavenet: WaveNet) -> None:
         width = wavenet.config.hidden_dim
@@ -203,7 +206,7 @@ class PackedDiT:
         width = self.config.wavenet.hidden_dim
         wave = self._wave(both[:, :width], times, layout.tail)
         out = guided_norm(wave, both[:, width:], layout.tail, layout.solved, guidance, times.final)
-        return self._exit(out).to(torch.float32)
+        return self._exit(out)[:, : self.config.in_channels].to(torch.float32)
 
     def _merged(self, noisy: Tensor, static: Sequence[Tensor], layout: PackedLayout) -> Tensor:
         """The transformer's input of all segments, [N,H] float32: both branches see the same noisy mel."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .flow import Segments
-from .library import address, load
+from .library import address, load, load_tiles
 
 __all__ = ["attention", "rotate"]
 
@@ -22,13 +21,13 @@ def attention(qkv: Tensor, rotary: Tensor, whole: Segments, queries: Segments, h
     """qkv [N,3H] (may be changed) -> [queries,H]: each segment's last frames, as many as `queries` has, attend to all
     of it. rotary [longest, 2, d/2] float32: cos, sin of the positions of neighbouring elements."""
     width = qkv.shape[1] // 3
-    library = _tiles()
+    library = load_tiles()
     if library is not None and qkv.dtype is torch.bfloat16 and qkv.device.type == "cpu" and width // heads % _TILE == 0:
         longest = max(end - begin for begin, end in whole.spans)
         if longest > len(rotary):
             raise ValueError(f"{longest} frames, {len(rotary)} positions")
         out = qkv.new_empty(queries.frames, width)
-        needed = library.oncue_attention_scratch(ctypes.c_int64(longest), ctypes.c_int64(width // heads))
+        needed = _scratch_bytes(longest, width // heads)
         scratch = torch.empty(needed, dtype=torch.uint8)
         library.oncue_attention(
             address(qkv, torch.bfloat16),
@@ -71,11 +70,7 @@ def rotate(qkv: Tensor, rotary: Tensor, segments: Segments, heads: int) -> None:
     )
 
 
-@functools.cache
-def _tiles() -> ctypes.CDLL | None:
-    """The kernels, where the processor has matrix tiles that this process may use."""
-    library = load()
-    if library is None or not library.oncue_attention_fits():
-        return None
-    library.oncue_attention_scratch.restype = ctypes.c_int64
-    return library
+def _scratch_bytes(longest: int, head_dim: int) -> int:
+    """Keys and values of one head, and of 32 queries the scores, the weights and what they mix (csrc/attention.c)."""
+    padded = -(-longest // 32) * 32
+    return padded * head_dim * 4 + 32 * padded * 6 + 32 * head_dim * 6

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .library import address, load
+from .library import address, load, row_address
 
 __all__ = ["Segments", "guided_norm", "residual_norm", "silu_gate", "wave_gate", "wave_input"]
 
@@ -91,11 +91,11 @@ def residual_norm(
         address(stream, torch.float32),
         None if added is None else address(added, kind),
         ctypes.c_int32(replace),
-        *_rows(copy, kind),
+        *row_address(copy, kind),
         address(segments.table, torch.int64),
         *_wide(len(segments.ends), segments.branches),
         *_modulation(modulation),
-        *_rows(out, kind),
+        *row_address(out, kind),
         ctypes.c_int64(width),
         ctypes.c_float(_NORM_EPS),
         _half(kind),
@@ -122,7 +122,7 @@ def wave_input(
         return
     library.oncue_wave_input(
         address(stream, torch.float32),
-        *_rows(added, added.dtype),
+        *row_address(added, added.dtype),
         ctypes.c_int32(replace),
         address(segments.table, torch.int64),
         *_wide(len(segments.ends), pad_frames),
@@ -151,7 +151,7 @@ def wave_gate(gates: Tensor, condition: Tensor, segments: Segments, pad_frames: 
         *_modulation(condition),
         address(segments.table, torch.int64),
         *_wide(len(segments.ends), segments.branches, pad_frames),
-        *_rows(out, gates.dtype),
+        *row_address(out, gates.dtype),
         ctypes.c_int64(width),
         _half(gates),
     )
@@ -182,7 +182,7 @@ def guided_norm(
     table = torch.tensor(kept, dtype=torch.int64)
     library.oncue_guided_norm(
         address(x, x.dtype),
-        *_rows(y, x.dtype),
+        *row_address(y, x.dtype),
         address(segments.table, torch.int64),
         address(table, torch.int64),
         *_wide(len(kept), segments.branches),
@@ -213,15 +213,6 @@ def _half(kind: Tensor | torch.dtype) -> ctypes.c_int32:
 
 def _wide(*numbers: int) -> list[ctypes.c_int64]:
     return [ctypes.c_int64(number) for number in numbers]
-
-
-def _rows(tensor: Tensor | None, kind: torch.dtype) -> tuple[ctypes.c_void_p | None, ctypes.c_int64]:
-    """Address and row stride of a matrix whose rows are contiguous, each by itself."""
-    if tensor is None:
-        return None, ctypes.c_int64(0)
-    if tensor.dtype is not kind or tensor.dim() != 2 or tensor.stride(1) != 1 or tensor.device.type != "cpu":
-        raise ValueError(f"a kernel needs rows of {kind} on the CPU, not {tensor.dtype}, strides {tensor.stride()}")
-    return ctypes.c_void_p(tensor.data_ptr()), ctypes.c_int64(tensor.stride(0))
 
 
 def _modulation(tensor: Tensor | None) -> tuple[ctypes.c_void_p | None, ctypes.c_int64]:

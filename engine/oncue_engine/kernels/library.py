@@ -12,7 +12,7 @@ import os
 import torch
 from torch import Tensor
 
-__all__ = ["OFF_VARIABLE", "address", "load"]
+__all__ = ["OFF_VARIABLE", "address", "load", "load_tiles", "row_address"]
 
 OFF_VARIABLE = "ONCUE_KERNELS"
 """Environment variable: `off` leaves the kernels aside, for comparisons."""
@@ -41,8 +41,24 @@ def load() -> ctypes.CDLL | None:
     return None
 
 
+@functools.cache
+def load_tiles() -> ctypes.CDLL | None:
+    """The same, where the processor has matrix tiles (AMX) for bf16 and the system lets this process use them."""
+    library = load()
+    return library if library is not None and library.oncue_tiles_fit() else None
+
+
 def address(tensor: Tensor, dtype: torch.dtype) -> ctypes.c_void_p:
     """Where a contiguous CPU tensor of `dtype` lies. ValueError for any other: a kernel would read nonsense."""
     if tensor.dtype is not dtype or not tensor.is_contiguous() or tensor.device.type != "cpu":
         raise ValueError(f"a kernel needs contiguous {dtype} on the CPU, not {tensor.dtype}, strides {tensor.stride()}")
     return ctypes.c_void_p(tensor.data_ptr())
+
+
+def row_address(tensor: Tensor | None, dtype: torch.dtype) -> tuple[ctypes.c_void_p | None, ctypes.c_int64]:
+    """Address and row stride of a CPU matrix whose rows are contiguous, each by itself. ValueError for any other."""
+    if tensor is None:
+        return None, ctypes.c_int64(0)
+    if tensor.dtype is not dtype or tensor.dim() != 2 or tensor.stride(1) != 1 or tensor.device.type != "cpu":
+        raise ValueError(f"a kernel needs rows of {dtype} on the CPU, not {tensor.dtype}, strides {tensor.stride()}")
+    return ctypes.c_void_p(tensor.data_ptr()), ctypes.c_int64(tensor.stride(0))

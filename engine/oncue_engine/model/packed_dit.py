@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..kernels.attention import attention
-from ..kernels.flow import Segments, guided_norm, residual_norm, silu_gate, wave_gate, wave_input
+from ..kernels.flow import Segments, guided_norm, residual_norm, wave_gate, wave_input
+from ..kernels.products import Product
 from .dit import DiT
 from .transformer import rotary_table
 from .wavenet import WaveNet
@@ -76,21 +77,12 @@ class PackedLayout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Affine:
-    weight: Tensor
-    bias: Tensor | None = None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    qkv: _Affine
-    out: _Affine
-    gates: _Affine
-    down: _Affine
-    skip: _Affine | None
+    qkv: Product
+    out: Product
+    gates: Product
+    down: Product
+    skip: Product | None
 
 
 class PackedDiT:
@@ -122,11 +114,11 @@ class PackedDiT:
             _Layer(
                 self._linear(block.attention.wqkv),
                 self._linear(block.attention.wo),
-                self._affine(torch.cat((block.feed_forward.w1.weight, block.feed_forward.w3.weight))),
+                Product.of(torch.cat((ffn.w1.weight, ffn.w3.weight)), None, self.precision, gates=True),
                 self._linear(block.feed_forward.w2),
                 None if block.skip_in_linear is None else self._linear(block.skip_in_linear),
             )
-            for block in blocks
+            for block, ffn in ((block, block.feed_forward) for block in blocks)
         ]
         norms = [norm for block in blocks for norm in (block.attention_norm, block.ffn_norm)]
         self._norm_weights = torch.stack([_full(norm.norm.weight) for norm in (*norms, estimator.transformer.norm)])
@@ -140,7 +132,10 @@ class PackedDiT:
         last, conv = estimator.final_layer.linear, estimator.conv2
         to_mel = _full(conv.weight)[:, :, 0]
         assert conv.bias is not None
-        self._exit = self._affine(to_mel @ _full(last.weight), to_mel @ _full(last.bias) + _full(conv.bias))
+        weight, bias = to_mel @ _full(last.weight), to_mel @ _full(last.bias) + _full(conv.bias)
+        # Rows of zeros, since a product of whole tiles is the faster one.
+        padding = self._noisy_padding
+        self._exit = self._affine(F.pad(weight, (0, 0, 0, padding)), F.pad(bias, (0, padding)))  # [96, W]
 
     def _fold_wavenet(self, wavenet: WaveNet) -> None:
         width = wavenet.config.hidden_dim
@@ -177,7 +172,7 @@ class PackedDiT:
     def static(self, prompt_mel: Tensor, mu: Tensor, style: Tensor) -> Tensor:
         """prompt_mel [80,P], mu [F,C], style [S] -> what does not change along the flow, [F,H] float32."""
         static = self._content(mu.to(self.precision)).to(torch.float32) + self._null
-        static += self._style(style.to(self.precision))
+        static += self._style(style[None].to(self.precision))
         static[: prompt_mel.shape[1]] += self._prompt(prompt_mel.t().to(self.precision))
         return static
 
@@ -211,7 +206,7 @@ class PackedDiT:
         width = self.config.wavenet.hidden_dim
         wave = self._wave(both[:, :width], times, layout.tail)
         out = guided_norm(wave, both[:, width:], layout.tail, layout.solved, guidance, times.final)
-        return self._exit(out).to(torch.float32)
+        return self._exit(out)[:, : self.config.in_channels].to(torch.float32)
 
     def _merged(self, noisy: Tensor, static: Sequence[Tensor], layout: PackedLayout) -> Tensor:
         """The transformer's input of all segments, [N,H] float32: both branches see the same noisy mel."""
@@ -250,7 +245,7 @@ class PackedDiT:
                 normed = normed[: tail.frames]
             here = tail if number == last else whole
             residual_norm(stream, layer.out(mixed), here, times.adaptive[:, 2 * number + 1], normed)
-            added = layer.down(silu_gate(layer.gates(normed)))
+            added = layer.down(layer.gates(normed))
         z = noisy.new_empty(tail.frames, hidden + noisy.shape[1])
         residual_norm(stream, added, tail, times.adaptive[:, -1], z[:, :hidden])
         counts = [end - begin for begin, end in tail.spans]
@@ -287,12 +282,11 @@ class PackedDiT:
         table = rotary_table(num_frames, self.config.hidden_dim // self.config.num_heads, self._null.device)
         return table.transpose(1, 2).contiguous()
 
-    def _linear(self, linear: nn.Linear) -> _Affine:
+    def _linear(self, linear: nn.Linear) -> Product:
         return self._affine(linear.weight, linear.bias)
 
-    def _affine(self, weight: Tensor, bias: Tensor | None = None) -> _Affine:
-        kept = weight.detach().to(self.precision).contiguous().clone()
-        return _Affine(kept, None if bias is None else bias.detach().to(self.precision).clone())
+    def _affine(self, weight: Tensor, bias: Tensor | None = None) -> Product:
+        return Product.of(weight, bias, self.precision)
 
 
 def _segments(counts: Sequence[int], branches: int) -> Segments:

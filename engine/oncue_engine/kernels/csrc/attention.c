@@ -1,34 +1,10 @@
 /* Attention of the flow estimator on processors with matrix tiles (AMX): turning, scores, softmax and mixing of a block
    of queries stay in the cache, and the heads need not be laid out first. Elsewhere PyTorch's own attention serves. */
-#include "bf16_vectors.h"
 #include "kernels.h"
-
-#ifdef BF16_VECTORS
-#define HAVE_TILES 1
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#define TILES __attribute__((target("amx-tile,amx-bf16,avx512bf16")))
-#endif
-
-/* Whether oncue_attention may be called: the processor has tiles, and the system lets this process use them. */
-EXPORT int32_t oncue_attention_fits(void) {
-#ifdef HAVE_TILES
-    enum { ask_permission = 0x1023, tile_data = 18 };
-    unsigned a, b, c, d, tiles = (1u << 22) | (1u << 24), bf16 = 1u << 5;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) != tiles) return 0;
-    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & bf16) != bf16) return 0;
-    return syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
-#else
-    return 0;
-#endif
-}
+#include "tiles.h"
 
 #ifdef HAVE_TILES
 enum { QUERIES = 32 };
-
-/* The compiler does not know that loading a tile reads memory: what it holds back is written here. */
-#define WRITTEN() __asm__ volatile("" ::: "memory")
 
 /* 16 neighbouring pairs of bf16, turned. */
 TILES static inline __m512i turned(const uint16_t *pairs, const float *cos, const float *sin, __m512 scale) {
@@ -78,28 +54,15 @@ TILES static void pack_values(const uint16_t *value, int64_t stride, int64_t cou
 
 /* scores [QUERIES, padded] = query [QUERIES, head_dim] times the packed keys. */
 TILES static void score(const uint16_t *query, const uint32_t *keys, int64_t padded, int64_t head_dim, float *scores) {
-    int64_t parts = head_dim / 32, row = head_dim * 2, stride = padded * 4;
+    int64_t parts = head_dim / 32;
     WRITTEN();
     for (int64_t n = 0; n < padded; n += 32) {
         const uint32_t *tile = keys + n / 16 * parts * 256;
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-        for (int64_t part = 0; part < parts; part++) {
-            _tile_loadd(4, query + part * 32, row);
-            _tile_loadd(5, query + 16 * head_dim + part * 32, row);
-            _tile_loadd(6, tile + part * 256, 64);
-            _tile_loadd(7, tile + (parts + part) * 256, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-        }
-        _tile_stored(0, scores + n, stride);
-        _tile_stored(1, scores + n + 16, stride);
-        _tile_stored(2, scores + 16 * padded + n, stride);
-        _tile_stored(3, scores + 16 * padded + n + 16, stride);
+        clear_sums();
+        for (int64_t part = 0; part < parts; part++)
+            add_step(query + part * 32, query + 16 * head_dim + part * 32, head_dim * 2, tile + part * 256,
+                     tile + (parts + part) * 256);
+        store_sums(scores + n, scores + 16 * padded + n, padded * 4);
     }
 }
 
@@ -141,41 +104,22 @@ TILES static float soften(const float *scores, int64_t count, int64_t padded, ui
 
 /* mixed [QUERIES, head_dim] = weights [QUERIES, padded] times the packed values. */
 TILES static void mix(const uint16_t *weights, const uint32_t *values, int64_t padded, int64_t head_dim, float *mixed) {
-    int64_t parts = head_dim / 16, row = padded * 2, stride = head_dim * 4;
+    int64_t parts = head_dim / 16;
     WRITTEN();
     for (int64_t part = 0; part < parts; part += 2) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        clear_sums();
         for (int64_t n = 0; n < padded; n += 32) {
             const uint32_t *tile = values + (n / 32 * parts + part) * 256;
-            _tile_loadd(4, weights + n, row);
-            _tile_loadd(5, weights + 16 * padded + n, row);
-            _tile_loadd(6, tile, 64);
-            _tile_loadd(7, tile + 256, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
+            add_step(weights + n, weights + 16 * padded + n, padded * 2, tile, tile + 256);
         }
-        _tile_stored(0, mixed + part * 16, stride);
-        _tile_stored(1, mixed + part * 16 + 16, stride);
-        _tile_stored(2, mixed + 16 * head_dim + part * 16, stride);
-        _tile_stored(3, mixed + 16 * head_dim + part * 16 + 16, stride);
+        store_sums(mixed + part * 16, mixed + 16 * head_dim + part * 16, head_dim * 4);
     }
 }
 #endif
 
-/* Bytes of scratch memory for segments of at most `longest` frames. */
-EXPORT int64_t oncue_attention_scratch(int64_t longest, int64_t head_dim) {
-    int64_t padded = (longest + 31) / 32 * 32;
-    return padded * head_dim * 4 + 32 * padded * 6 + 32 * head_dim * 6;
-}
-
 /* qkv [frames, 3 * heads * head_dim] bf16 -> out [queries, heads * head_dim] bf16: the last frames of each segment, as
    many as `query_ends` says, attend to all of it. rotary [longest, 2, head_dim / 2]: cos, sin. head_dim a multiple of
-   32; scratch aligned to 64 bytes. Only where oncue_attention_fits. */
+   32; scratch aligned to 64 bytes. Only where oncue_tiles_fit. */
 #ifdef HAVE_TILES
 TILES
 #endif
@@ -183,14 +127,7 @@ EXPORT void oncue_attention(const uint16_t *qkv, const float *rotary, const int6
                             int64_t segments, int64_t longest, int64_t heads, int64_t head_dim, uint16_t *out,
                             void *scratch) {
 #ifdef HAVE_TILES
-    struct __attribute__((packed)) {
-        uint8_t palette, start, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } shape = {.palette = 1};
-    for (int tile = 0; tile < 8; tile++) shape.row_bytes[tile] = 64, shape.rows[tile] = 16;
-    _tile_loadconfig(&shape);
-
+    shape_tiles(16, 16);
     int64_t most = (longest + 31) / 32 * 32, hidden = heads * head_dim, stride = 3 * hidden;
     uint32_t *keys = scratch, *values = keys + most * head_dim / 2;
     float *scores = (float *)(values + most * head_dim / 2), *mixed = scores + QUERIES * most;

@@ -167,7 +167,7 @@ class TokenBatch:
             slots.append(self._spare_slot)
             lengths.append(0)
         x = self._t2s.step_rows(torch.tensor(codes), torch.tensor(positions))
-        latents, all_logits = self._gpt.step(x, self._cache, slots, lengths)
+        latents, all_logits = self._gpt.step(x, self._cache, slots, lengths, apart=self._padded_rows > 0)
         for row, latent, logits in zip(rows, latents, all_logits.numpy(), strict=False):
             row.length += 1
             try:

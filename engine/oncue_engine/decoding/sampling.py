@@ -78,7 +78,8 @@ def sample(
     """One token id from `logits` [V].
 
     `spoken`: ids drawn before in this segment; their log-probabilities are multiplied by the repetition penalty
-    (spec 3.5). `banned`: ids that cannot be drawn now, each once. GenerationFailed NOT_FINITE where a logit is not a number.
+    (spec 3.5). `banned`: ids that cannot be drawn now, each once. GenerationFailed NOT_FINITE where a logit is
+    not a number.
     """
     if not np.isfinite(logits).all():
         raise GenerationFailed("the token logits are not finite", reason="NOT_FINITE")

@@ -7,7 +7,6 @@ never on who else is in the batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
@@ -52,7 +51,7 @@ class Sequence:
     slot: int
     length: int
     """Positions in the cache."""
-    latents: Tensor
+    latents: npt.NDArray[np.float32]
     """[max_tokens, M], filled as far as there are codes."""
     uniforms: list[float]
     """What each token is drawn with."""
@@ -71,7 +70,7 @@ class Sequence:
         """[end - begin, M]: the latents that drew those codes. ValueError where there are not so many yet."""
         if not 0 <= begin <= end <= len(self.codes):
             raise ValueError(f"latents {begin} to {end} of {len(self.codes)}")
-        return self.latents[begin:end]
+        return torch.from_numpy(self.latents[begin:end])
 
 
 def prefix_rows(t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int]) -> Tensor:
@@ -126,12 +125,12 @@ class TokenBatch:
             spec,
             slot,
             len(prefix),
-            latents=prefix.new_empty(spec.max_tokens, prefix.shape[1]),
+            latents=np.empty((spec.max_tokens, prefix.shape[1]), dtype=np.float32),
             uniforms=Draws(spec.seed, spec.segment).uniforms(spec.max_tokens + 1),
         )
         try:
             latent, logits = self._gpt.prefill(prefix, self._cache, slot)
-            self._draw(sequence, latent, logits.numpy())
+            self._draw(sequence, latent.numpy(), logits.numpy())
         except BaseException:
             self._free.insert(0, slot)
             raise
@@ -169,15 +168,15 @@ class TokenBatch:
             slots.append(self._spare_slot)
             lengths.append(0)
         x = self._t2s.step_rows(torch.tensor(codes), torch.tensor(positions))
-        latents, all_logits = self._gpt.step(x, self._cache, slots, lengths)
-        for row, latent, logits in zip(rows, latents, all_logits.numpy(), strict=False):
+        latents, all_logits = self._gpt.step(x, self._cache, slots, lengths, apart=self._padded_rows > 0)
+        for row, latent, logits in zip(rows, latents.numpy(), all_logits.numpy(), strict=False):
             row.length += 1
             try:
                 self._draw(row, latent, logits)
             except Exception as error:
                 row.error = error
 
-    def _draw(self, sequence: Sequence, latent: Tensor, logits: npt.NDArray[np.float32]) -> None:
+    def _draw(self, sequence: Sequence, latent: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> None:
         spec, count = sequence.spec, len(sequence.codes)
         early = spec.exact_tokens is not None or count < spec.min_tokens
         token = sample(
@@ -190,7 +189,7 @@ class TokenBatch:
         if token == self._stop:
             sequence.finished = True
             return
-        if not math.isfinite(float(latent.sum(dtype=torch.float64))):
+        if not np.isfinite(latent).all():
             raise GenerationFailed("a latent is not finite", reason="NOT_FINITE")
         sequence.latents[count] = latent
         sequence.codes.append(token)

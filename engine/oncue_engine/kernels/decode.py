@@ -1,4 +1,4 @@
-"""One decode step of the backbone in one call: weights packed for few rows, everything between them fused."""
+"""One decode step of the backbone, or a whole prefix, in one call: packed weights, everything between them fused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from torch.nn import functional
 
 from .library import address, load
 
-__all__ = ["PackedBackbone", "PackedLayer", "PackedMatrix", "Precision", "StepBuffers", "pack_matrix", "run_step"]
+__all__ = [
+    "PackedBackbone",
+    "PackedLayer",
+    "PackedMatrix",
+    "Precision",
+    "StepBuffers",
+    "heads_fit",
+    "pack_matrix",
+    "run_step",
+]
 
 Precision = Literal["float32", "bfloat16", "int8"]
 """How weights are kept. Sums are float32 in each."""
@@ -77,6 +86,7 @@ class _Step(ctypes.Structure):
         ("cache_slots", ctypes.c_int64),
         ("capacity", ctypes.c_int64),
         ("cache_is_bf16", ctypes.c_int64),
+        ("is_prefix", ctypes.c_int64),
         ("x", ctypes.c_void_p),
         ("latent", ctypes.c_void_p),
         ("logits", ctypes.c_void_p),
@@ -86,6 +96,11 @@ class _Step(ctypes.Structure):
         ("own", ctypes.c_void_p),
         ("gates", ctypes.c_void_p),
     )
+
+
+def heads_fit(head_dim: int) -> bool:
+    """Whether the kernel can attend with heads of that width."""
+    return head_dim % 16 == 0 and head_dim <= 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +145,7 @@ def pack_matrix(weight: Tensor, bias: Tensor, precision: Precision) -> PackedMat
     if precision == "bfloat16":
         if depth % 2:
             raise ValueError(f"bf16 weights lie in pairs; a depth of {depth} is odd")
-        packed = panels.bfloat16().unflatten(1, (-1, 2)).transpose(2, 3)  # [P, K/2, 64, 2]
+        packed = panels.bfloat16().reshape(-1, depth // 2, 2, _PANEL).transpose(2, 3)  # [P, K/2, 64, 2]
         kind = _BFLOAT16
     elif precision == "int8":
         scales = panels.abs().amax(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny) / 127.0  # [P, 1, 64]
@@ -196,8 +211,7 @@ class PackedBackbone:
 
 
 def _norm(norm: tuple[Tensor, Tensor]) -> _Norm:
-    address(norm[0], torch.float32), address(norm[1], torch.float32)
-    return _Norm(norm[0].data_ptr(), norm[1].data_ptr())
+    return _Norm(address(norm[0], torch.float32), address(norm[1], torch.float32))
 
 
 class StepBuffers:
@@ -210,7 +224,7 @@ class StepBuffers:
         self._places = np.empty((2, rows), dtype=np.int64)  # slots, lengths
         self._gates = torch.empty(len(backbone.layers) * _GATES_PER_LAYER + 1, 2, dtype=torch.int64)
         self._shared = torch.empty(rows, 8 * width)
-        self._own = torch.empty(threads, rows * (width + _PANEL) + capacity)
+        self._own = torch.empty(threads, capacity + rows * (5 * width + _PANEL))
         shared = self._shared.data_ptr()
         self.struct = _Step(
             slots=self._places[0].ctypes.data,
@@ -232,10 +246,13 @@ class StepBuffers:
         lengths: Sequence[int],
         latent: Tensor,
         logits: Tensor,
+        *,
+        is_prefix: bool = False,
     ) -> None:
         """Describe the next step: x [B,M]; keys, values [layers, slots, heads, capacity, d] float32 or bf16.
 
-        latent [B,M] and logits [B,V] will be written; they and the cache must live until the step is done. Lengths are
+        `is_prefix`: the rows are one slot's, in order. latent [B,M] and logits [B,V], of a prefix the last row's alone
+        ([1,M], [1,V]), will be written; they and the cache must live until the step is done. Lengths are
         the caller's to check; ValueError for a slot that is not there.
         """
         rows, cache_slots = len(x), keys.shape[1]
@@ -249,6 +266,7 @@ class StepBuffers:
         step.rows = rows
         step.keys, step.values = address(keys, keys.dtype), address(values, keys.dtype)
         step.cache_slots, step.capacity, step.cache_is_bf16 = cache_slots, keys.shape[3], keys.dtype is torch.bfloat16
+        step.is_prefix = is_prefix
         step.latent, step.logits = address(latent, torch.float32), address(logits, torch.float32)
 
 

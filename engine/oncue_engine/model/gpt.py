@@ -221,13 +221,13 @@ class _Run(NamedTuple):
     mask: Tensor | None  # [n*H, 1, span] added to the scores; None if all rows have the same length
 
 
-def _runs(cache: KVCache, slots: list[int], lengths: list[int]) -> list[_Run]:
-    """Cut the rows at every jump in slot number; each run spans its own longest sequence."""
+def _runs(cache: KVCache, slots: list[int], lengths: list[int], apart: bool) -> list[_Run]:
+    """Cut the rows at every jump in slot number, or everywhere; each run spans its own longest sequence."""
     layers, _, heads, _, head_dim = cache.k.shape
     runs = []
     begin = 0
     for end in range(1, len(slots) + 1):
-        if end < len(slots) and slots[end] == slots[end - 1] + 1:
+        if end < len(slots) and slots[end] == slots[end - 1] + 1 and not apart:
             continue
         first, rows = slots[begin], end - begin
         ends = lengths[begin:end]
@@ -246,26 +246,27 @@ def _runs(cache: KVCache, slots: list[int], lengths: list[int]) -> list[_Run]:
     return runs
 
 
-def decode(gpt: GPT, x: Tensor, cache: KVCache, slots: Tensor, lengths: Tensor) -> Tensor:
+def decode(gpt: GPT, x: Tensor, cache: KVCache, slots: Tensor, lengths: Tensor, *, apart: bool = False) -> Tensor:
     """One step for B sequences: x [B,M] -> [B,M] after `ln_f`.
 
     slots [B] int64, all different; lengths [B] int64, positions already in each slot: row b is written at lengths[b]
-    and attends to 0..lengths[b]. Rows in ascending slot order with few gaps are fastest.
+    and attends to 0..lengths[b]. Rows in ascending slot order with few gaps are fastest. `apart`: no row's attention
+    shares a product with another's, whose length would change its rounding.
     Raises ValueError if a slot is full.
     """
-    return _decode(gpt, x, cache, slots, lengths, None)[0]
+    return _decode(gpt, x, cache, slots, lengths, None, apart)[0]
 
 
 def decode_tapped(
     gpt: GPT, x: Tensor, cache: KVCache, slots: Tensor, lengths: Tensor, tap: HeadTap
 ) -> tuple[Tensor, Tensor]:
     """As `decode`, and the attention weights of one head [B, longest + 1], zero past each row's own length."""
-    return _decode(gpt, x, cache, slots, lengths, tap)
+    return _decode(gpt, x, cache, slots, lengths, tap, False)
 
 
 @torch.no_grad()
 def _decode(
-    gpt: GPT, x: Tensor, cache: KVCache, slots: Tensor, lengths: Tensor, tap: HeadTap | None
+    gpt: GPT, x: Tensor, cache: KVCache, slots: Tensor, lengths: Tensor, tap: HeadTap | None, apart: bool
 ) -> tuple[Tensor, Tensor]:
     batch, width = x.shape
     layers, _, heads, capacity, head_dim = cache.k.shape
@@ -274,7 +275,7 @@ def _decode(
     if max(length_list) >= capacity:
         raise ValueError(f"a sequence fills its {capacity} positions of the cache")
     # Everything that is the same for all layers is made once, here.
-    runs = _runs(cache, slots.tolist(), length_list)
+    runs = _runs(cache, slots.tolist(), length_list, apart)
     head_range = torch.arange(heads, device=x.device)
     places = (
         ((slots * heads)[:, None] + head_range) * capacity + lengths[:, None]

@@ -1,7 +1,7 @@
 """The backbone and its head for decoding alone: weights packed once, a whole step in one call (kernels/decode.py).
 
-A row's numbers do not depend on the other rows of a step, to the bit. Where the kernels are missing, `model.gpt` does
-the work in float32, whatever precision was asked for.
+A row's numbers do not depend on the other rows of a step, to the bit. Where the kernels are missing, or do not
+know a size, `model.gpt` does the work in float32, whatever precision was asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..kernels.decode import (
     PackedMatrix,
     Precision,
     StepBuffers,
+    heads_fit,
     pack_matrix,
     run_step,
 )
@@ -38,14 +39,15 @@ class PackedGPT:
         """`kernels` False: as where they are missing."""
         self.precision: Precision = precision
         self._t2s = t2s
-        self._packed = _pack(t2s, precision) if kernels and load() is not None else None
+        fits = kernels and load() is not None and heads_fit(t2s.config.model_dim // t2s.config.heads)
+        self._packed = _pack(t2s, precision) if fits else None
         self._threads = threads
         self._helpers = ThreadPoolExecutor(threads - 1, "oncue-decode") if threads > 1 else None
         self._buffers: StepBuffers | None = None
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of weights that one step reads; 0 without kernels."""
+        """Bytes of weights that one step of the kernel reads; 0 without it."""
         return 0 if self._packed is None else self._packed.num_bytes
 
     @property
@@ -67,33 +69,50 @@ class PackedGPT:
 
         ValueError if it does not fit.
         """
-        latent = self._t2s.latent(prefill(self._t2s.gpt, prefix, cache, slot)[-1])
-        return latent, self._t2s.mel_head(latent)
+        length = len(prefix)
+        if length > cache.capacity:
+            raise ValueError(f"a prefix of {length} positions exceeds the cache's {cache.capacity}")
+        if self._packed is None:
+            latent = self._t2s.latent(prefill(self._t2s.gpt, prefix, cache, slot)[-1])
+            return latent, self._t2s.mel_head(latent)
+        latents, logits = self._run(self._packed, prefix, cache, [slot] * length, range(length), is_prefix=True)
+        return latents[0], logits[0]
 
     @torch.no_grad()
-    def step(self, x: Tensor, cache: KVCache, slots: Sequence[int], lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def step(
+        self, x: Tensor, cache: KVCache, slots: Sequence[int], lengths: Sequence[int], *, apart: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """One position for B sequences: x [B,M] -> latent [B,M], logits [B,V].
 
         slots: all different; lengths: positions already in each. Row b is written at lengths[b] and attends to
-        0..lengths[b]. ValueError if a slot is full.
+        0..lengths[b]. `apart` is for `model.gpt.decode`. ValueError if a slot is full.
         """
         if max(lengths) >= cache.capacity:
             raise ValueError(f"a sequence fills its {cache.capacity} positions of the cache")
         if self._packed is None:
-            latent = self._t2s.latent(decode(self._t2s.gpt, x, cache, torch.tensor(slots), torch.tensor(lengths)))
+            places = torch.tensor(slots), torch.tensor(lengths)
+            latent = self._t2s.latent(decode(self._t2s.gpt, x, cache, *places, apart=apart))
             return latent, self._t2s.mel_head(latent)
         return self._run(self._packed, x, cache, slots, lengths)
 
     def _run(
-        self, packed: PackedBackbone, x: Tensor, cache: KVCache, slots: Sequence[int], lengths: Sequence[int]
+        self,
+        packed: PackedBackbone,
+        x: Tensor,
+        cache: KVCache,
+        slots: Sequence[int],
+        lengths: Sequence[int],
+        *,
+        is_prefix: bool = False,
     ) -> tuple[Tensor, Tensor]:
         rows = len(x)
         buffers = self._buffers
         if buffers is None or buffers.rows < rows or buffers.capacity < cache.capacity:
             buffers = StepBuffers(packed, max(rows, _FEWEST_ROWS), cache.capacity, self._threads)
             self._buffers = buffers
-        latent, logits = x.new_empty(rows, packed.width), x.new_empty(rows, packed.head.width)
-        buffers.begin(x, cache.k, cache.v, slots, lengths, latent, logits)
+        results = 1 if is_prefix else rows
+        latent, logits = x.new_empty(results, packed.width), x.new_empty(results, packed.head.width)
+        buffers.begin(x, cache.k, cache.v, slots, lengths, latent, logits, is_prefix=is_prefix)
         helpers = self._helpers
         if helpers is None:
             run_step(packed, buffers, 0)

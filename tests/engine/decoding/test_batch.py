@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 from oncue_engine.checkpoints.loaded import LoadedModel
 from oncue_engine.decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
+from oncue_engine.kernels.library import load
+from oncue_engine.model import packed_gpt
+from oncue_engine.model.packed_gpt import Precision
 from oncue_engine.requests import Sampling
 
 
@@ -58,25 +63,58 @@ def test_free_speech_stops_by_itself_or_at_the_limit(nano: LoadedModel) -> None:
     assert {limit for _, limit in ends} == {True, False}
 
 
-def test_codes_do_not_depend_on_the_batch(nano: LoadedModel) -> None:
+def _alone(nano: LoadedModel, seed: int, slots: int, precision: Precision, padded: bool) -> Sequence:
+    batch = TokenBatch(nano.t2s, slots, 200, precision=precision, padded=padded)
+    sequence = batch.start(_prefix(nano, seed, pieces=5 + 7 * seed), _spec(seed))
+    _finish(batch, [sequence])
+    return sequence
+
+
+def _crowd(nano: LoadedModel, slots: int, precision: Precision, padded: bool) -> list[Sequence]:
+    """Four that come at different times, to whatever slot is free."""
+    batch = TokenBatch(nano.t2s, slots, 200, precision=precision, padded=padded)
+    crowd: list[Sequence] = []
+    for seed in range(4):
+        crowd.append(batch.start(_prefix(nano, seed, pieces=5 + 7 * seed), _spec(seed)))
+        for _ in range(3):
+            batch.step(crowd)
+    _finish(batch, crowd)
+    return crowd
+
+
+@pytest.mark.skipif(load() is None, reason="no kernels on this machine")
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_speech_is_the_same_to_the_bit_alone_and_in_a_crowd(nano: LoadedModel, precision: Precision) -> None:
     with torch.inference_mode():
-        alone = []
-        for seed in range(4):
-            batch = TokenBatch(nano.t2s, 1, 200)
-            sequence = batch.start(_prefix(nano, seed, pieces=5 + 7 * seed), _spec(seed))
-            _finish(batch, [sequence])
-            alone.append(sequence)
-        # In a crowd they come at different times, to whatever slot is free.
-        batch = TokenBatch(nano.t2s, 4, 200)
-        crowd: list[Sequence] = []
-        for seed in range(4):
-            crowd.append(batch.start(_prefix(nano, seed, pieces=5 + 7 * seed), _spec(seed)))
-            for _ in range(3):
-                batch.step(crowd)
-        _finish(batch, crowd)
-    for one, other in zip(alone, crowd, strict=True):
-        assert one.codes == other.codes
-        torch.testing.assert_close(_latents(one), _latents(other), rtol=0, atol=1e-4)
+        for seed, other in enumerate(_crowd(nano, 4, precision, padded=False)):
+            one = _alone(nano, seed, 1, precision, padded=False)
+            assert one.codes == other.codes
+            assert torch.equal(_latents(one), _latents(other))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_without_kernels_codes_do_not_depend_on_the_batch(
+    nano: LoadedModel, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_gpt, "load", lambda: None)
+    with torch.inference_mode():
+        for seed, other in enumerate(_crowd(nano, 6, "float32", padded)):
+            one = _alone(nano, seed, 6, "float32", padded)
+            assert one.codes == other.codes
+            # Steps of as many rows, each row's attention by itself: not even rounding differs.
+            torch.testing.assert_close(_latents(one), _latents(other), rtol=0, atol=0 if padded else 1e-4)
+
+
+def test_latents_are_there_as_soon_as_their_codes(nano: LoadedModel) -> None:
+    with torch.inference_mode():
+        batch = TokenBatch(nano.t2s, 1, 200)
+        sequence = batch.start(_prefix(nano, 0, 9), _spec(0, 9))
+        first = sequence.latents_between(0, 1).clone()
+        with pytest.raises(ValueError, match="0 to 2 of 1"):
+            sequence.latents_between(0, 2)
+        _finish(batch, [sequence])
+    assert sequence.latents_between(3, 9).shape == (6, nano.config.t2s.model_dim)
+    assert torch.equal(sequence.latents_between(0, 1), first)
 
 
 def test_latents_equal_a_second_pass_over_the_codes(nano: LoadedModel) -> None:

@@ -29,6 +29,13 @@ def test_draws_depend_on_seed_segment_and_step_alone() -> None:
     assert all(0.0 <= x < 1.0 for x in forward)
 
 
+def test_draws_made_at_once_are_those_made_one_by_one() -> None:
+    draws = Draws(7, 2)
+    assert draws.uniforms(50) == [draws.uniform(step) for step in range(50)]
+    # Pinned: what a seed says must not change.
+    assert [draws.uniform(step) for step in (0, 1, 49)] == [0.3928482230467929, 0.5577792013452705, 0.6928001000773273]
+
+
 def test_plain_sampling_follows_the_softmax() -> None:
     logits = _logits(8)
     wanted = np.exp(logits - logits.max())
@@ -36,6 +43,32 @@ def test_plain_sampling_follows_the_softmax() -> None:
     drawn = [sample(logits, _PLAIN, u, spoken=(), banned=()) for u in (np.arange(20_000) + 0.5) / 20_000]
     share = np.bincount(drawn, minlength=8) / 20_000
     np.testing.assert_allclose(share, wanted, atol=1e-4)
+
+
+def _plainly_drawn(logits: np.ndarray, settings: Sampling, uniform: float, spoken: set[int], banned: set[int]) -> int:
+    """The rules one after the other over the whole vocabulary, in float64."""
+    scores = logits.astype(np.float64) - np.log(np.exp(logits.astype(np.float64)).sum())
+    scores[list(spoken)] *= settings.repetition_penalty
+    scores[list(banned)] = -np.inf
+    scores /= settings.temperature
+    order = np.argsort(-scores)
+    order = order[: settings.top_k or None]
+    mass = np.cumsum(np.exp(scores[order]))
+    kept = np.sort(order[: int(np.searchsorted(mass / mass[-1], settings.top_p)) + 1])
+    cumulative = np.cumsum(np.exp(scores[kept]))
+    return int(kept[np.searchsorted(cumulative, uniform * cumulative[-1], side="right")])
+
+
+@pytest.mark.parametrize(
+    "settings", [Sampling(), Sampling(1.3, 5, 1.0, 1.0), Sampling(0.8, 0, 0.9, 1.0), Sampling(0.8, 30, 0.8, 10.0)]
+)
+def test_a_draw_is_what_the_rules_say(settings: Sampling) -> None:
+    rng = np.random.default_rng(4)
+    for seed in range(300):
+        logits, uniform = _logits(200, seed), float(rng.random())
+        spoken, banned = set(rng.integers(0, 198, 12).tolist()), {198, 199}
+        drawn = sample(logits, settings, uniform, spoken=spoken, banned=tuple(banned))
+        assert drawn == _plainly_drawn(logits, settings, uniform, spoken, banned)
 
 
 def test_temperature_zero_is_greedy() -> None:

@@ -10,7 +10,7 @@
 
 #ifdef __AVX512F__
 #define LANES 16
-#define MOST_ROWS 4 /* 4 rows of 4 vectors: 16 of 32 registers */
+#define MOST_ROWS 12 /* 12 rows of 2 vectors: 24 of 32 registers */
 #else
 #define LANES 8
 #define MOST_ROWS 1
@@ -55,45 +55,73 @@ INLINE vector load_int8(const int8_t *p) {
 #endif
 }
 
-/* `rows` and `format` are constants where this is used, so that the sums stay in registers. */
-INLINE void product(const float *x, int64_t depth, const void *weights, const int rows, const int format, float *out) {
-    vector sums[MOST_ROWS][VECTORS];
+/* x [depth, rows] times `vectors` vectors of the panel from column `at` on. `rows`, `vectors` and `format` are constants
+   where this is used, so that the sums stay in registers. */
+INLINE void product(const float *x, int64_t depth, const void *weights, const int64_t at, const int rows,
+                    const int vectors, const int format, float *out) {
+    vector sums[MOST_ROWS][VECTORS], even[VECTORS], odd[VECTORS];
     for (int r = 0; r < rows; r++)
-        for (int j = 0; j < VECTORS; j++) sums[r][j] = (vector){0};
-    if (format == BFLOAT16) {
-        const uint32_t *w = weights;
-        for (int64_t k = 0; k < depth; k += 2, w += PANEL)
-            for (int j = 0; j < VECTORS; j++) {
+        for (int j = 0; j < vectors; j++) sums[r][j] = (vector){0};
+    const int step = format == BFLOAT16 ? 2 : 1;
+    for (int64_t k = 0; k < depth; k += step, x += step * rows) {
+        for (int j = 0; j < vectors; j++) {
+            int64_t i = k * PANEL + at + j * LANES;
+            if (format == BFLOAT16) {
                 bits pair;
-                memcpy(&pair, w + j * LANES, sizeof pair);
-                vector even = (vector)(pair << 16), odd = (vector)(pair & 0xffff0000u);
-                for (int r = 0; r < rows; r++) {
-                    sums[r][j] += x[r * depth + k] * even;
-                    sums[r][j] += x[r * depth + k + 1] * odd;
-                }
+                memcpy(&pair, (const uint32_t *)weights + k / 2 * PANEL + at + j * LANES, sizeof pair);
+                even[j] = (vector)(pair << 16);
+                odd[j] = (vector)(pair & 0xffff0000u);
+            } else {
+                even[j] = format == FLOAT32   ? load_float32((const float *)weights + i)
+                          : format == FLOAT16 ? load_float16((const uint16_t *)weights + i)
+                                              : load_int8((const int8_t *)weights + i);
             }
-    } else {
-        for (int64_t k = 0; k < depth; k++)
-            for (int j = 0; j < VECTORS; j++) {
-                int64_t at = k * PANEL + j * LANES;
-                vector w = format == FLOAT32   ? load_float32((const float *)weights + at)
-                           : format == FLOAT16 ? load_float16((const uint16_t *)weights + at)
-                                               : load_int8((const int8_t *)weights + at);
-                for (int r = 0; r < rows; r++) sums[r][j] += x[r * depth + k] * w;
+        }
+        for (int r = 0; r < rows; r++)
+            for (int j = 0; j < vectors; j++) {
+                sums[r][j] += x[r] * even[j];
+                if (format == BFLOAT16) sums[r][j] += x[rows + r] * odd[j];
             }
     }
-    for (int r = 0; r < rows; r++) memcpy(out + r * PANEL, sums[r], sizeof sums[r]);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < vectors; j++) memcpy(out + r * PANEL + at + j * LANES, &sums[r][j], sizeof(vector));
+}
+
+/* How many of `rows` rows go together. */
+static int64_t block(int64_t rows) {
+    if (MOST_ROWS == 1 || rows == 1) return 1;
+    return rows < 4 ? rows : rows < 8 ? 4 : rows < 12 ? 8 : 12;
+}
+
+void skinny_arrange(const float *x, int64_t rows, int64_t depth, float *arranged) {
+    for (int64_t size; rows > 0; rows -= size, x += size * depth, arranged += size * depth) {
+        size = block(rows);
+        for (int64_t r = 0; r < size; r++)
+            for (int64_t k = 0; k < depth; k++) arranged[k * size + r] = x[r * depth + k];
+    }
 }
 
 INLINE void all_rows(const float *x, int64_t rows, int64_t depth, const void *weights, const int format, float *out) {
-#if MOST_ROWS == 4
-    for (; rows >= 4; rows -= 4, x += 4 * depth, out += 4 * PANEL) product(x, depth, weights, 4, format, out);
-    if (rows == 3) product(x, depth, weights, 3, format, out);
-    if (rows == 2) product(x, depth, weights, 2, format, out);
-    if (rows == 1) product(x, depth, weights, 1, format, out);
-#else
-    for (; rows > 0; rows--, x += depth, out += PANEL) product(x, depth, weights, 1, format, out);
+    for (int64_t size; rows > 0; rows -= size, x += size * depth, out += size * PANEL) {
+        size = block(rows);
+#if MOST_ROWS > 1
+        /* Many rows by half a panel: each weight widened serves more of them. */
+        if (size >= 8)
+            for (int64_t at = 0; at < PANEL; at += 2 * LANES)
+                if (size == 12)
+                    product(x, depth, weights, at, 12, 2, format, out);
+                else
+                    product(x, depth, weights, at, 8, 2, format, out);
+        else if (size == 4)
+            product(x, depth, weights, 0, 4, VECTORS, format, out);
+        else if (size == 3)
+            product(x, depth, weights, 0, 3, VECTORS, format, out);
+        else if (size == 2)
+            product(x, depth, weights, 0, 2, VECTORS, format, out);
+        else
 #endif
+            product(x, depth, weights, 0, 1, VECTORS, format, out);
+    }
 }
 
 void skinny_product(const struct matrix *matrix, int64_t panel, const float *x, int64_t rows, float *out) {

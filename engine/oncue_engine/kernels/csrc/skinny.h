@@ -19,5 +19,8 @@ struct matrix {
 
 static inline int64_t panels(const struct matrix *matrix) { return (matrix->width + PANEL - 1) / PANEL; }
 
-/* x [rows, depth], one panel -> out [rows, 64] with bias. A row's numbers do not depend on the other rows. */
+/* x [rows, depth] -> the order in which the products read it: blocks of rows, in each of them depth comes first. */
+void skinny_arrange(const float *x, int64_t rows, int64_t depth, float *arranged);
+
+/* Arranged x, one panel -> out [rows, 64] with bias. A row's numbers do not depend on the other rows. */
 void skinny_product(const struct matrix *matrix, int64_t panel, const float *x, int64_t rows, float *out);

@@ -52,8 +52,8 @@ def silu_gate(both: Tensor) -> Tensor:
     library = _library(both)
     rows, width = both.shape[0], both.shape[1] // 2
     if library is None:
-        first, second = both.chunk(2, dim=-1)
-        return functional.silu(first) * second
+        first, second = both.to(torch.float32).chunk(2, dim=-1)
+        return (functional.silu(first) * second).to(both.dtype)
     out = both.new_empty(rows, width)
     library.oncue_silu_gate(address(both, both.dtype), address(out, both.dtype), *_wide(rows, width), _half(both))
     return out

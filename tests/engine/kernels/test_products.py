@@ -49,7 +49,11 @@ def test_a_product_of_gates_is_silu_of_one_half_times_the_other(
     x = _random(rows, inner, seed=2).to(precision)
     first, second = functional.linear(x.float(), weight.float()).chunk(2, dim=-1)
     product = Product.of(weight, None, precision, gates=True)
-    _near(product(x), functional.silu(first) * second, precision)
+    # Without tiles the sums are rounded before the gate, and what it gives once more.
+    tolerance = 2**-6 if precision is torch.bfloat16 else 1e-4
+    got = product(x)
+    assert got.dtype is precision
+    torch.testing.assert_close(got.float(), functional.silu(first) * second, rtol=tolerance, atol=tolerance)
 
 
 @precisions

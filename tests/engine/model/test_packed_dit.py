@@ -85,9 +85,9 @@ def test_in_float32_a_batch_is_the_estimator_row_by_row(dit: DiT, guidance: floa
 
 @pytest.mark.parametrize("guidance", [0.0, 0.7])
 def test_in_bfloat16_it_is_near(dit: DiT, guidance: float) -> None:
-    for row, got in zip(ROWS, _packed(PackedDiT(dit, torch.bfloat16), ROWS, guidance), strict=True):
-        want = row.plain(dit, guidance)
-        assert (got - want).square().mean().sqrt() < 0.03 * want.square().mean().sqrt()
+    got = torch.cat(_packed(PackedDiT(dit, torch.bfloat16), ROWS, guidance))
+    want = torch.cat([row.plain(dit, guidance) for row in ROWS])
+    assert 0 < (got - want).square().mean().sqrt() < 0.02 * want.square().mean().sqrt()
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

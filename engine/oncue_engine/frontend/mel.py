@@ -86,8 +86,12 @@ def log_mel(wav: Tensor, config: MelConfig) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def mel_filters(config: MelConfig) -> Tensor:
-    """Triangles on Slaney's scale, each scaled to unit area: `[n_mels, n_fft/2+1]` float32."""
+    """Triangles on Slaney's scale, each scaled to unit area: `[n_mels, n_fft/2+1]` float32.
+
+    Kept for whoever asks next, with gradients or without: so no tensor of inference mode, whoever asks first.
+    """
     top = config.fmax if config.fmax is not None else config.sample_rate_hz / 2
     low, high = _mel(torch.tensor([config.fmin, top], dtype=torch.float64)).tolist()
     corners = _hz(torch.linspace(low, high, config.n_mels + 2, dtype=torch.float64))

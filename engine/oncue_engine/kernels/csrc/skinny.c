@@ -90,7 +90,7 @@ INLINE void product(const float *x, int64_t depth, const void *weights, const in
 /* How many of `rows` rows go together. */
 static int64_t block(int64_t rows) {
     if (MOST_ROWS == 1 || rows == 1) return 1;
-    return rows < 4 ? rows : rows < 8 ? 4 : rows < 12 ? 8 : 12;
+    return rows < 4 ? rows : rows < 12 ? 4 : 12;
 }
 
 void skinny_arrange(const float *x, int64_t rows, int64_t depth, float *arranged) {
@@ -106,12 +106,8 @@ INLINE void all_rows(const float *x, int64_t rows, int64_t depth, const void *we
         size = block(rows);
 #if MOST_ROWS > 1
         /* Many rows by half a panel: each weight widened serves more of them. */
-        if (size >= 8)
-            for (int64_t at = 0; at < PANEL; at += 2 * LANES)
-                if (size == 12)
-                    product(x, depth, weights, at, 12, 2, format, out);
-                else
-                    product(x, depth, weights, at, 8, 2, format, out);
+        if (size == 12)
+            for (int64_t at = 0; at < PANEL; at += 2 * LANES) product(x, depth, weights, at, 12, 2, format, out);
         else if (size == 4)
             product(x, depth, weights, 0, 4, VECTORS, format, out);
         else if (size == 3)

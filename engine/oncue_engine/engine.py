@@ -243,11 +243,9 @@ class Engine:
 
 
 def _pipeline(model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
-    options = options.resolved(model.parameters)
-    lanes, threads = options.lanes or 1, options.threads or 1
+    resolved = options.resolved(model.parameters)
     if options.pipeline == "oncue":
-        runner = StageRunner(model, conditioner, options)
-        return Scheduler(runner, lanes=lanes, threads=threads, max_live=_MAX_LIVE)
+        return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
     way = NaiveWay(model) if options.pipeline == "naive" else CrossFadeWay(model)
     # One after the other, with all the threads there are.
-    return SerialPipeline(model, conditioner, way, max_live=_MAX_LIVE, threads=lanes * threads)
+    return SerialPipeline(model, conditioner, way, max_live=_MAX_LIVE, threads=max(resolved.lanes, resolved.threads))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from .errors import InvalidRequest
 
-__all__ = ["PRECISIONS", "EngineOptions", "PipelineName"]
+__all__ = ["PRECISIONS", "WEIGHTS", "EngineOptions", "PipelineName", "ResolvedOptions"]
 
 PipelineName = Literal["oncue", "naive", "crossfade"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+WEIGHTS = (*PRECISIONS, "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,12 @@ class EngineOptions:
     lanes: int | None = None
     """Threads that run stages side by side, each one call at a time."""
     threads: int | None = None
-    """Threads inside each call. Small networks lose by more than one: the parts wait for each other."""
+    """Threads that share the weights of a token step, which is bound by memory in large models and gains by more than
+    one. All else runs in one thread a lane: the parts of small calls would wait for each other."""
+    weights: str = "auto"
+    """Of what a token step reads: one of WEIGHTS. int8 has a scale for each output, and sums in float32."""
     precision: str = "auto"
-    """Of matrix products in T2S, flow and vocoder: one of PRECISIONS."""
+    """Of matrix products in flow and vocoder: one of PRECISIONS."""
     deterministic: bool = False
     """Nothing that others do changes a bit: every row runs alone or in a batch of fixed shape, in the model's own
     number of flow steps. Slower where many speak."""
@@ -35,42 +39,51 @@ class EngineOptions:
     pipeline: PipelineName = "oncue"
     """Another one than the engine's own is for measurements (baselines)."""
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of `precision`, once resolved."""
-        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-
-    @property
-    def weights(self) -> Literal["float32", "bfloat16"]:
-        """Of the weights that token steps read, once resolved."""
-        return "bfloat16" if self.precision == "bfloat16" else "float32"
-
-    def resolved(self, parameters: int) -> EngineOptions:
-        """All set, for a model with so many parameters. InvalidRequest OPTION_INVALID."""
+    def resolved(self, parameters: int) -> ResolvedOptions:
+        """Nothing left open, for a model with so many parameters. InvalidRequest OPTION_INVALID."""
         for name, value in (("lanes", self.lanes), ("threads", self.threads), ("flow_steps", self.flow_steps)):
             if value is not None and value < 1:
-                raise InvalidRequest(f"{name} must be at least 1, not {value}", reason="OPTION_INVALID", field=name)
-        if self.precision not in PRECISIONS:
-            raise InvalidRequest(
-                f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}",
-                reason="OPTION_INVALID",
-                field="precision",
-            )
+                raise _invalid(name, f"must be at least 1, not {value}")
+        for name, word, known in (("precision", self.precision, PRECISIONS), ("weights", self.weights, WEIGHTS)):
+            if word not in known:
+                raise _invalid(name, f"{word!r} is none of {', '.join(known)}")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        small = parameters < _LARGE_PARAMETERS
-        lanes = self.lanes or (min(_MAX_LANES, cores) if small else 1)
-        return replace(
-            self,
-            lanes=lanes,
-            threads=self.threads or (1 if small else max(1, cores // lanes)),
-            precision=self.precision if self.precision != "auto" else _best_precision(),
+        large = parameters >= _LARGE_PARAMETERS
+        precision = self.precision if self.precision != "auto" else _best_precision()
+        # Small models read their weights from the processor's cache: rounding them would bring nothing.
+        weights = self.weights if self.weights != "auto" else (precision if large else "float32")
+        return ResolvedOptions(
+            lanes=self.lanes or min(_MAX_LANES, cores),
+            threads=self.threads or (min(_MAX_TOKEN_THREADS, cores) if large else 1),
+            weights="int8" if weights == "int8" else "bfloat16" if weights == "bfloat16" else "float32",
+            dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
+            deterministic=self.deterministic,
+            flow_steps=self.flow_steps,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ResolvedOptions:
+    """EngineOptions with everything decided."""
+
+    lanes: int
+    threads: int
+    weights: Literal["float32", "bfloat16", "int8"]
+    dtype: torch.dtype
+    """Of matrix products in flow and vocoder."""
+    deterministic: bool
+    flow_steps: int | None
+
+
 _LARGE_PARAMETERS = 100_000_000
-"""Products of larger models are worth being split over threads."""
 _MAX_LANES = 2
 """Interpreter work between the calls does not run side by side."""
+_MAX_TOKEN_THREADS = 4
+"""A few threads take all the bandwidth there is."""
+
+
+def _invalid(field: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{field} {why}", reason="OPTION_INVALID", field=field)
 
 
 def _best_precision() -> str:

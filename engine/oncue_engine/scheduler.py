@@ -43,11 +43,10 @@ _SHARED = {Stage.PROMPT: Stage.PROMPT, Stage.PREFILL: Stage.DECODE, Stage.DECODE
 class Scheduler:
     """Start it once with `start`; `submit`, `call`, `wake` and `stop` may be called from any thread."""
 
-    def __init__(self, runner: StageRunner, *, lanes: int, threads: int, max_live: int) -> None:
-        """`threads`: inside each call; `max_live`: utterances at once, waiting and paused ones included."""
+    def __init__(self, runner: StageRunner, *, lanes: int, max_live: int) -> None:
+        """`max_live`: utterances at once, waiting and paused ones included."""
         self.clock = StageClock()
         self._runner = runner
-        self._threads = threads
         self._max_live = max_live
         self._forecast = Forecast(lanes)
         self._condition = threading.Condition()
@@ -131,7 +130,8 @@ class Scheduler:
     # A lane
 
     def _lane(self) -> None:
-        torch.set_num_threads(self._threads)
+        # The parts of small calls would wait for each other: lanes are what runs side by side.
+        torch.set_num_threads(1)
         try:
             with torch.inference_mode():
                 while (work := self._take()) is not None:

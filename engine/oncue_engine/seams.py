@@ -25,9 +25,8 @@ from .decoding.length import free_bounds
 from .errors import InvalidRequest
 from .frontend.audio import decode_reference
 from .model.flow import FlowSchedule
-from .model.packed_gpt import Precision
 from .model.packed_vocoder import inference_form
-from .options import EngineOptions
+from .options import EngineOptions, ResolvedOptions
 from .rendering.alone import mel_alone, wave_alone
 from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
 from .rendering.crossfade import CrossFade, FadeSpan, fade_tokens
@@ -59,19 +58,17 @@ class Renderings:
 class ThreeWays:
     """Renders segments of one model in one voice."""
 
-    def __init__(self, model: LoadedModel, voice: VoiceConditioning, precision: torch.dtype) -> None:
-        """`precision`: of matrix products in what is streamed, as in the engine; the others are float32."""
+    def __init__(self, model: LoadedModel, voice: VoiceConditioning, options: ResolvedOptions) -> None:
+        """`options`: those of the engine, for what is streamed; the others are float32."""
         config = model.config
         self._model, self._voice = model, voice
         self._prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         longest = config.speech.max_segment_pieces + config.speech.max_segment_tokens + 3
-        weights: Precision = "float32" if precision == torch.float32 else "bfloat16"
-        capacity = config.t2s.conditioning_rows + longest
-        self._batch = TokenBatch(model.t2s, 1, capacity, precision=weights)
-        self._flow = FlowBatch(model.s2mel.estimator, config.speech.guidance, precision)
-        self._vocoder = inference_form(model.vocoder, precision)
+        self._batch = TokenBatch(model.t2s, 1, config.t2s.conditioning_rows + longest, precision=options.weights)
+        self._flow = FlowBatch(model.s2mel.estimator, config.speech.guidance, options.dtype)
+        self._vocoder = inference_form(model.vocoder, options.dtype)
         self._schedule = FlowSchedule.uniform(model.s2mel.estimator, config.speech.flow_steps)
-        self._policy = ChunkPolicy()
+        self._policy = ChunkPolicy.of(config.speech)
         self._frames = RenderFrames.of(self._policy, config.speech, model.vocoder.context_frames)
         self._map = FrameMap.free(config.speech.frames_per_token)
 
@@ -191,10 +188,10 @@ class ThreeWays:
 def three_ways(folder: Path, voice: Path, scratch: Path, options: EngineOptions) -> ThreeWays:
     """Load a model folder and encode a clip; `scratch` is used meanwhile. CheckpointError, ReferenceRejected.
 
-    Of `options`, threads and precision count.
+    Of `options`, precision and weights count.
     """
     model = load_model(folder)
     resolved = options.resolved(model.parameters)
-    torch.set_num_threads(resolved.threads or 1)
+    torch.set_num_threads(1)
     voice_tensors = Conditioner(model, scratch).encode_voice(decode_reference(voice))
-    return ThreeWays(model, voice_tensors, resolved.dtype)
+    return ThreeWays(model, voice_tensors, resolved)

@@ -20,7 +20,7 @@ from .decoding.batch import Sequence, TokenBatch, prefix_rows
 from .errors import OutOfMemory
 from .flow_steps import FlowSteps
 from .model.packed_vocoder import inference_form
-from .options import EngineOptions
+from .options import ResolvedOptions
 from .prompting import prepare_prompts
 from .rendering.flow_batch import FlowBatch
 from .rendering.wave import VocoderJob, render_wave
@@ -46,8 +46,7 @@ chunks, and the most urgent one never waits for a long one of somebody else."""
 class StageRunner:
     """`run` is called by several lanes at once: never for the same stage of one utterance, and for tokens by one."""
 
-    def __init__(self, model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> None:
-        """`options`: resolved."""
+    def __init__(self, model: LoadedModel, conditioner: Conditioner, options: ResolvedOptions) -> None:
         config, precision = model.config, options.dtype
         speech = config.speech
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
@@ -58,7 +57,7 @@ class StageRunner:
             _slots(model),
             config.t2s.conditioning_rows + longest,
             precision=options.weights,
-            threads=options.threads or 1,
+            threads=options.threads,
             padded=options.deterministic,
         )
         self._flow = FlowBatch(model.s2mel.estimator, speech.guidance, precision)

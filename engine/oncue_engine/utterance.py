@@ -36,6 +36,8 @@ Samples = npt.NDArray[np.float32]
 
 _PREFETCH_S = 1.0
 """Tokens that may be decoded beyond what the next chunk needs."""
+_STARTING_PREFETCH_S = 0.4
+"""The same before the first audio, which nothing should hold up."""
 _START_ALLOWANCE_S = 0.15
 """A new listener is as urgent as one who runs dry so soon; waiting makes it more urgent still."""
 _ENCODE_ALLOWANCE_S = 1.0
@@ -129,7 +131,7 @@ class Utterance:
         self.row: FlowRow | None = None
         """Its flow call, once begun."""
         self._config = config
-        policy = ChunkPolicy()
+        policy = ChunkPolicy.of(speech)
         self._frames = frames = RenderFrames.of(policy, speech, vocoder_reach)
         self._planner = ChunkPlanner(policy, speech.token_rate_hz, frames.right / frames.rate_hz)
         self._segments: list[SpeechSegment] = []
@@ -258,11 +260,9 @@ class Utterance:
     def _wants_tokens(self) -> bool:
         if self.sequence is None and len(self._segments) == len(self.script.lengths):
             return False
-        if self.starting:
-            # Nothing may hold up the first audio: only what it needs.
-            return not self._rendered and (self.chunk or self._next_chunk()) is None
         ahead = self.codes_generated - self._rendered_tokens
-        return ahead < self._planner.chunk_tokens + round(_PREFETCH_S * self._config.speech.token_rate_hz)
+        prefetch_s = _STARTING_PREFETCH_S if self.starting else _PREFETCH_S
+        return ahead < self._planner.chunk_tokens + round(prefetch_s * self._config.speech.token_rate_hz)
 
     # Tokens
 

@@ -39,8 +39,9 @@ def serve(
         Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
     ] = None,
     lanes: Annotated[int | None, typer.Option(min=1, help="Threads that run stages side by side.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads inside each call of a network.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads that share a token step.")] = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: auto, float32 or bfloat16.")] = "auto",
+    weights: Annotated[str, typer.Option(help="Of what token steps read: auto, float32, bfloat16 or int8.")] = "auto",
     pipeline: Annotated[
         Literal["oncue", "naive", "crossfade"],
         typer.Option(help="For measurements: another way to make the audio, one request at a time."),
@@ -72,7 +73,7 @@ def serve(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        engine=EngineOptions(lanes, threads, precision, deterministic, flow_steps, pipeline),
+        engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline),
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,

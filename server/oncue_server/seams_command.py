@@ -18,7 +18,6 @@ def seams(
     voice: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A clip of the voice.")],
     model: Annotated[str, typer.Option(help="`nano`, the model inside the package, or a folder.")] = "nano",
     seed: Annotated[int, typer.Option(help="Of tokens and noise.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the networks.")] = None,
     precision: Annotated[
         str, typer.Option(help="Of matrix products in what is streamed: auto, float32 or bfloat16.")
     ] = "auto",
@@ -37,9 +36,7 @@ def seams(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            ways = three_ways(
-                model_folder(model), voice, Path(scratch), EngineOptions(threads=threads, precision=precision)
-            )
+            ways = three_ways(model_folder(model), voice, Path(scratch), EngineOptions(precision=precision))
         lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()]
         for number, text in enumerate(lines):
             made = ways.render(text, seed)

@@ -110,7 +110,7 @@ def test_naive_audio_is_the_offline_rendering(nano: LoadedModel, low_voice: Refe
     engine's own tokens and latents."""
     few = replace(nano, config=replace(nano.config, speech=replace(nano.config.speech, flow_steps=PUBLIC_FLOW_STEPS)))
     voice = Conditioner(nano, tmp_path).encode_voice(decode_reference(low_voice.path))
-    whole = ThreeWays(few, voice, torch.float32).render(SHORT, seed=5).whole
+    whole = ThreeWays(few, voice, EngineOptions(precision="float32").resolved(0)).render(SHORT, seed=5).whole
     engine = Engine(nano, "nano", tmp_path, EngineOptions(threads=1, pipeline="naive"))
     engine._scheduler.start()
     try:

@@ -263,6 +263,8 @@ def test_a_slow_callback_of_one_does_not_mix_up_another(speaker: Speaker) -> Non
         (EngineOptions(threads=-1), "threads"),
         (EngineOptions(flow_steps=0), "flow_steps"),
         (EngineOptions(precision="int3"), "precision"),
+        (EngineOptions(precision="int8"), "precision"),
+        (EngineOptions(weights="int3"), "weights"),
     ],
 )
 def test_options_out_of_range_are_named(options: EngineOptions, field: str) -> None:
@@ -271,8 +273,10 @@ def test_options_out_of_range_are_named(options: EngineOptions, field: str) -> N
     assert caught.value.reason == "OPTION_INVALID" and caught.value.field == field
 
 
-def test_small_models_get_lanes_and_large_ones_threads() -> None:
+def test_large_models_share_a_token_step_and_round_their_weights() -> None:
     small, large = EngineOptions().resolved(5_000_000), EngineOptions().resolved(900_000_000)
-    assert small.threads == 1 and large.lanes == 1
-    assert small.lanes is not None and large.threads is not None and small.lanes <= 2
-    assert small.precision == large.precision in ("float32", "bfloat16")
+    assert small.lanes == large.lanes <= 2
+    assert small.threads == 1 <= large.threads
+    assert small.weights == "float32" and small.dtype == large.dtype
+    assert large.weights == ("bfloat16" if large.dtype is torch.bfloat16 else "float32")
+    assert EngineOptions(weights="int8").resolved(5_000_000).weights == "int8"

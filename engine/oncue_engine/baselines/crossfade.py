@@ -41,7 +41,7 @@ class CrossFadeWay:
         self._flow = FlowSchedule.uniform(model.s2mel.estimator, speech.flow_steps)
         self._shared = fade_tokens(speech.token_rate_hz)
         # Nothing is looked at but what is faded.
-        self._policy = replace(ChunkPolicy(), lookahead_s=self._shared / speech.token_rate_hz)
+        self._policy = replace(ChunkPolicy.of(speech), lookahead_s=self._shared / speech.token_rate_hz)
         frames = RenderFrames.of(self._policy, speech, model.vocoder.context_frames)
         self._context_s = frames.right / frames.rate_hz
 

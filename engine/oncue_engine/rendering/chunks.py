@@ -7,11 +7,14 @@ ends: the same seed gives the same samples however it was delivered.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..checkpoints.config import SpeechConfig
 
 __all__ = ["Chunk", "ChunkPlanner", "ChunkPolicy", "RenderFrames"]
+
+_MOST_S = 5.12
+"""Of a chunk, whatever the prompt: a listener may have no more than two seconds in hand while it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,13 @@ class ChunkPolicy:
     """Mel frames before the chunk that the flow renders once more, so that none of the chunk's own is its first."""
     regulator_window_s: float = 5.0
     """Frames that the length regulator's global norm runs over, at most."""
+
+    @classmethod
+    def of(cls, speech: SpeechConfig) -> ChunkPolicy:
+        """For one model. Every flow call repeats the voice's prompt: where that is long, chunks get as long as it."""
+        default = cls()
+        longest_s = min(max(default.longest_s, speech.s2m_prompt_limit_s), _MOST_S)
+        return replace(default, longest_s=longest_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ QUICK = Suite(
     gap_free_most=32,
     equal_utterances=12,
     others=(Setting(1, 1, 3, paced=False),),
-    seam_texts=5,
+    seam_texts=None,
 )
 """At most ten minutes on two cores."""
 

@@ -81,7 +81,8 @@ async def started(
             *(("--pipeline", pipeline.value) if pipeline is not Pipeline.ONCUE else ()),
             *options,
         ]
-        server = LocalServer(arguments)
+        # The kernels are part of what is compared.
+        server = LocalServer(arguments, {} if pipeline is Pipeline.ONCUE else {"ONCUE_KERNELS": "off"})
         address = await stack.enter_async_context(server)
         client = await stack.enter_async_context(connect(address))
         process = ServerProcess(server.pid)

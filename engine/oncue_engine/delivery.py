@@ -19,7 +19,7 @@ from .frontend.resample import StreamingResampler
 from .playback import Playback
 from .requests import AudioChunk, Event, Failed, Finished, PacingMode, Started, UtteranceRequest
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "UtteranceHandle"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -225,3 +225,21 @@ class Delivery:
             except Exception:
                 _logger.exception("an event callback failed: its utterance ends")
                 self._closed = True
+
+
+class UtteranceHandle:
+    """What the caller of Engine.speak holds. Any thread may call it, the event callback included."""
+
+    def __init__(self, delivery: Delivery, wake: Callable[[], None]) -> None:
+        self._delivery = delivery
+        self._wake = wake
+
+    def cancel(self) -> None:
+        """No event follows once this returns; its slot is free after the step that is running now."""
+        self._delivery.cancel()
+        self._wake()
+
+    def report_playhead(self, played_samples: int) -> None:
+        """The listener has played up to this sample of the utterance (output rate)."""
+        self._delivery.report_playhead(played_samples)
+        self._wake()

@@ -18,6 +18,7 @@ from .checkpoints.loaded import LoadedModel
 from .checkpoints.named import load_named
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
+from .delivery import UtteranceHandle
 from .engine_info import describe
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
@@ -38,9 +39,10 @@ from .requests import (
     UtteranceRequest,
 )
 from .scheduler import Scheduler
+from .script import Script
 from .stage_clock import StageTime
 from .stage_runner import StageRunner
-from .utterance import Script, Utterance, UtteranceHandle
+from .utterance import Utterance
 from .warm_up import warm_up
 from .word_weights import WordWeights
 

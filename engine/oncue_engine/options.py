@@ -50,8 +50,10 @@ class EngineOptions:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         large = parameters >= _LARGE_PARAMETERS
         precision = self.precision if self.precision != "auto" else _best_precision()
-        # Small models read their weights from the processor's cache: rounding them would bring nothing.
-        weights = self.weights if self.weights != "auto" else (precision if large else "float32")
+        # Large models read theirs from memory, token by token; small ones from the processor's cache, where rounding
+        # them would bring little. What int8 does to speech: docs/performance.md.
+        rounded = "int8" if large and precision == "bfloat16" else "float32"
+        weights = self.weights if self.weights != "auto" else rounded
         return ResolvedOptions(
             lanes=self.lanes or min(_MAX_LANES, cores),
             threads=self.threads or (min(_MAX_TOKEN_THREADS, cores) if large else 1),

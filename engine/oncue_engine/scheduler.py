@@ -25,7 +25,8 @@ from .forecast import Forecast
 from .requests import Priority
 from .stage_clock import StageClock
 from .stage_runner import StageRunner
-from .utterance import Need, Stage, Utterance
+from .stages import Need, Stage
+from .utterance import Utterance
 from .work import Task, Work
 
 __all__ = ["Scheduler"]

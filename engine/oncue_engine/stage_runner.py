@@ -24,7 +24,8 @@ from .options import ResolvedOptions
 from .prompting import prepare_prompts
 from .rendering.flow_batch import FlowBatch
 from .rendering.wave import VocoderJob, render_wave
-from .utterance import Stage, Utterance
+from .stages import Stage
+from .utterance import Utterance
 from .work import Work
 
 __all__ = ["StageRunner"]
@@ -64,6 +65,7 @@ class StageRunner:
         self._vocoder = inference_form(model.vocoder, precision)
         self._steps = FlowSteps(options.flow_steps or speech.flow_steps, fixed=options.deterministic)
         self._alone = options.deterministic
+        self._lanes = options.lanes
 
     @property
     def free_slots(self) -> int:
@@ -82,7 +84,8 @@ class StageRunner:
         if self._alone or limit == 0:
             return utterances[:1]
         count, frames = 0, 0
-        for utterance in utterances:
+        # What each lane can have for itself is done sooner side by side.
+        for utterance in utterances[: max(1, len(utterances) // self._lanes)]:
             frames += utterance.flow_frames if stage is Stage.FLOW else utterance.wave_frames
             if count and frames > limit:
                 break

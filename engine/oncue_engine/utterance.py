@@ -8,10 +8,8 @@ one after that be drawn. A stage that runs is in `busy`; what belongs to it is t
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +18,17 @@ from torch import Tensor
 from .checkpoints.config import ModelConfig
 from .conditioning import VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
-from .decoding.length import SegmentLength
 from .delivery import Delivery
-from .frontend.audio import Waveform
 from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
 from .rendering.flow_batch import FlowRow
 from .rendering.mel import SegmentMel, VoicePrompt
 from .rendering.wave import SegmentWave
-from .requests import Event, PacingMode, UtteranceRequest
+from .requests import Event, PacingMode
+from .script import Script
 from .speech_segment import RenderedChunk, SpeechSegment
+from .stages import Need, Stage
 
-__all__ = ["Need", "Script", "Stage", "Utterance", "UtteranceHandle"]
+__all__ = ["Utterance"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -40,6 +38,9 @@ _STARTING_PREFETCH_S = 0.4
 """The same before the first audio, which nothing should hold up."""
 _START_ALLOWANCE_S = 0.15
 """A new listener is as urgent as one who runs dry so soon; waiting makes it more urgent still."""
+_PREFILL_BONUS_S = 0.1
+"""A prefix goes before steps that are not more urgent by more than that: it takes as long as a few of them, and then
+the newcomer's tokens are drawn in the same steps instead of in steps of their own."""
 _ENCODE_ALLOWANCE_S = 1.0
 """Prompt encoders take long: they queue behind audio that is due sooner."""
 _DUE_S = 0.5
@@ -48,60 +49,6 @@ _STILL_S = 5.0
 """A stream that took no work for so long is paused."""
 _MAX_RENDERED = 2
 """Chunks of mel that may wait for the vocoder."""
-
-
-class Stage(enum.Enum):
-    """What an utterance can need."""
-
-    DELIVER = "deliver"
-    PROMPT = "prompt"
-    PREFILL = "prefill"
-    DECODE = "decode"
-    FLOW = "flow"
-    WAVE = "wave"
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A stage that may run now. The least `rank` comes first."""
-
-    rank: tuple[bool, bool, int, float]
-    stage: Stage
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Script:
-    """A checked request, ready to be spoken."""
-
-    request: UtteranceRequest
-    text_ids: tuple[tuple[int, ...], ...]
-    """Text piece ids of each segment."""
-    lengths: tuple[SegmentLength, ...]
-    total_samples: int | None
-    """Output samples, where a length was asked for in samples."""
-    voice_clip: Waveform | None
-    """The voice's clip, where its tensors were not kept when the request came."""
-    emotion_clip: Waveform | None
-    expected_s: float
-    """How long it will be, about."""
-
-
-class UtteranceHandle:
-    """What the caller of Engine.speak holds. Any thread may call it, the event callback included."""
-
-    def __init__(self, delivery: Delivery, wake: Callable[[], None]) -> None:
-        self._delivery = delivery
-        self._wake = wake
-
-    def cancel(self) -> None:
-        """No event follows once this returns; its slot is free after the step that is running now."""
-        self._delivery.cancel()
-        self._wake()
-
-    def report_playhead(self, played_samples: int) -> None:
-        """The listener has played up to this sample of the utterance (output rate)."""
-        self._delivery.report_playhead(played_samples)
-        self._wake()
 
 
 class Utterance:
@@ -236,8 +183,10 @@ class Utterance:
             yield self._need(Stage.FLOW, now_s, coming_s)
         if not self.busy & {Stage.PREFILL, Stage.DECODE} and self._wants_tokens():
             next_s = 0.0 if chunk is None else self._planner.next_seconds()
-            stage = Stage.DECODE if self.sequence is not None else Stage.PREFILL
-            yield self._need(stage, now_s, coming_s + next_s)
+            if self.sequence is not None:
+                yield self._need(Stage.DECODE, now_s, coming_s + next_s)
+            else:
+                yield self._need(Stage.PREFILL, now_s, coming_s + next_s - _PREFILL_BONUS_S)
 
     def wake_in_s(self, now_s: float) -> float | None:
         """When to look again at an utterance that has nothing to do now; None: not before something happens."""

@@ -18,7 +18,8 @@ from .decoding.length import Geometry, allot
 from .frontend.audio import Waveform
 from .pipeline import Pipeline
 from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, TargetTokens, UtteranceRequest
-from .utterance import Script, Utterance
+from .script import Script
+from .utterance import Utterance
 
 __all__ = ["warm_up"]
 

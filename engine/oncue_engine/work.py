@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from .utterance import Stage, Utterance
+from .stages import Stage
+from .utterance import Utterance
 
 __all__ = ["Task", "Work"]
 

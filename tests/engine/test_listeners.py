@@ -278,5 +278,6 @@ def test_large_models_share_a_token_step_and_round_their_weights() -> None:
     assert small.lanes == large.lanes <= 2
     assert small.threads == 1 <= large.threads
     assert small.weights == "float32" and small.dtype == large.dtype
-    assert large.weights == ("bfloat16" if large.dtype is torch.bfloat16 else "float32")
+    assert large.weights == ("int8" if large.dtype is torch.bfloat16 else "float32")
+    assert EngineOptions(precision="float32").resolved(900_000_000).weights == "float32"
     assert EngineOptions(weights="int8").resolved(5_000_000).weights == "int8"

@@ -25,8 +25,9 @@ from ..checkpoints.loaded import LoadedModel
 from ..conditioning import Conditioner, VoiceConditioning
 from ..errors import GenerationFailed, Overloaded
 from ..prompting import prepare_prompts
+from ..script import Script
 from ..stage_clock import StageClock
-from ..utterance import Script, Utterance
+from ..utterance import Utterance
 
 __all__ = ["SerialPipeline", "Speech", "Way"]
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..checkpoints.loaded import LoadedModel
 from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
-from ..utterance import Script
+from ..script import Script
 from .serial import Speech
 
 __all__ = ["SegmentTokens"]

@@ -15,6 +15,7 @@ __all__ = ["Chunk", "ChunkPlanner", "ChunkPolicy", "RenderFrames"]
 
 _MOST_S = 5.12
 """Of a chunk, whatever the prompt: a listener may have no more than two seconds in hand while it is made."""
+_FAST_GROWTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,12 @@ class ChunkPolicy:
 
     @classmethod
     def of(cls, speech: SpeechConfig) -> ChunkPolicy:
-        """For one model. Every flow call repeats the voice's prompt: where that is long, chunks get as long as it."""
+        """For one model. Every flow call repeats the voice's prompt: where that may be long, chunks grow faster, and
+        get as long as it."""
         default = cls()
-        longest_s = min(max(default.longest_s, speech.s2m_prompt_limit_s), _MOST_S)
-        return replace(default, longest_s=longest_s)
+        if speech.s2m_prompt_limit_s <= default.longest_s:
+            return default
+        return replace(default, longest_s=min(speech.s2m_prompt_limit_s, _MOST_S), growth=_FAST_GROWTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oncue_engine.checkpoints.config import SpeechConfig
 from oncue_engine.rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy
+
+
+def test_chunks_of_a_model_with_long_prompts_get_as_long() -> None:
+    usual = ChunkPolicy.of(SpeechConfig(s2m_prompt_limit_s=1.2))
+    assert usual == ChunkPolicy()
+    long = ChunkPolicy.of(SpeechConfig(s2m_prompt_limit_s=3.0))
+    assert long.longest_s == 3.0 and long.growth > usual.growth
+    assert long.first_audio_s == usual.first_audio_s, "the first audio is not later"
+    assert ChunkPolicy.of(SpeechConfig(s2m_prompt_limit_s=15.0)).longest_s < 6.0
 
 
 def _cut(total: int, arrivals: list[int], rate_hz: float = 25.0) -> list[Chunk]:

@@ -71,11 +71,11 @@ async def full_size_figures(
             yield unmeasured(Pipeline.NAIVE, model_label(model), "audio_s_per_s", str(error), conditions)
     if Pipeline.ONCUE not in pipelines:
         return
-    for name, steps, weights in (("equal", _NAIVE_STEPS, "auto"), ("fewest", job.fewest_steps, "int8")):
-        conditions = {"steps": name, "flow_steps": steps, "weights": weights}
+    for name, steps in (("equal", _NAIVE_STEPS), ("fewest", job.fewest_steps)):
+        conditions = {"steps": name, "flow_steps": steps}
         try:
             progress(f"starting oncue, {steps} flow steps")
-            options = ("--flow-steps", str(steps), "--weights", weights)
+            options = ("--flow-steps", str(steps))
             async with started(Pipeline.ONCUE, model, clips, options, conditions, _FIRST_S) as system:
                 run = await _speak(system, job, job.utterances, progress)
                 for figure in _own_figures(system, run, job):

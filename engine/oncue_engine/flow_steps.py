@@ -6,8 +6,8 @@ import math
 
 __all__ = ["FlowSteps"]
 
-_SHARES = (1.0, 0.75, 0.5)
-"""Of the full number: below half, words suffer (docs/performance.md)."""
+_SHARES = (1.0, 0.875, 0.75)
+"""Of the full number: with fewer, words suffer (docs/performance.md)."""
 _NEWEST = 0.1
 """How much the newest call counts in the mean of what a step of a frame takes."""
 _FLOW_SHARE = 0.6

@@ -185,7 +185,7 @@ class StageRunner:
         steps = self._steps.full
         if utterance.script.request.flexible_steps and utterance.delivery.first_audio_s is not None:
             steps = self._steps.within(utterance.slack_s(time.monotonic()), job.noise.shape[1], crowd)
-        utterance.fewest_flow_steps = min(utterance.fewest_flow_steps, steps)
+        utterance.flow_steps.append(steps)
         utterance.row = self._flow.start(job, steps)
         return True
 

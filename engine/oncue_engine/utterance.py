@@ -72,7 +72,8 @@ class Utterance:
         self.emotion: Tensor | None = None
         """Emotion vector [M], merged."""
         self.prompt_encodes = 0
-        self.fewest_flow_steps = speech.flow_steps
+        self.flow_steps: list[int] = []
+        """Of each flow call so far."""
         self.chunk: Chunk | None = None
         """The chunk that the flow is at."""
         self.row: FlowRow | None = None
@@ -295,4 +296,5 @@ class Utterance:
         if self.delivery.ended:
             limit = any(segment.sequence.hit_limit for segment in self._segments)
             reason = "token_limit" if limit else "complete"
-            self.delivery.finish(self.codes_generated, self.prompt_encodes, self.fewest_flow_steps, reason)
+            fewest = min(self.flow_steps, default=self._config.speech.flow_steps)
+            self.delivery.finish(self.codes_generated, self.prompt_encodes, fewest, reason)

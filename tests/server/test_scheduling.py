@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oncue.v1 import speech_service_pb2 as pb
 from oncue_engine.errors import InvalidRequest
+from oncue_engine.options import EngineOptions
 from oncue_engine.requests import Event, Priority, UtteranceRequest
 from oncue_server.app import RunningServer, serving
 from oncue_server.running import RunningStreams
@@ -355,7 +356,7 @@ async def test_reports_do_not_wait_for_the_turn_of_a_request(tiny_model_dir: Pat
         requests_per_second=0.2,
         max_waiting_per_client=1,
         drain_s=0,
-        threads=1,
+        engine=EngineOptions(threads=1),
     )
     async with serving(settings) as slow, grpc.aio.insecure_channel(slow.address) as channel:
         stubs = stubs_of(channel)

@@ -61,7 +61,8 @@ def test_the_quick_run_has_every_figure_and_every_row_its_conditions(tiny_model_
             for row in ours
             if row["figure"] == "stage_share" and all(row[name] == value for name, value in setting.items())
         ]
-        assert len(shares) >= 4 and 0 < sum(shares) <= 1.05
+        # Of the wall time, and two lanes work side by side.
+        assert len(shares) >= 4 and 0 < sum(shares) <= 2.1
     unpaced = {"concurrency": 2, "sentences": 2, "pacing": "unpaced"}
     rate, tokens = (_one(ours, name, **unpaced)["value"] for name in ("audio_s_per_s", "tokens_per_s"))
     # The tiny model's tokens last 0.04 s; pauses between sentences have none.

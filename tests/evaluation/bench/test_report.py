@@ -49,7 +49,7 @@ def test_a_setting_is_a_line_and_goals_stand_below() -> None:
 
 
 def _heard(first_s: float, end_s: float, *, well: bool = True) -> Heard:
-    stats = SpeechStats(100, 5, 1, first_s, end_s, 0, True) if well else None
+    stats = SpeechStats(100, 5, 1, first_s, end_s, 0, True, 8) if well else None
     return Heard(10.0, 10.0 + end_s, (Arrival(10.0 + first_s, 100),), 16000, stats, None if well else "OVERLOADED")
 
 

@@ -28,7 +28,7 @@ REFUSED = Heard(0.0, 0.1, (), 0, None, "OVERLOADED")
 def _heard(*chunks: tuple[float, int], called_s: float = 0.0) -> Heard:
     """(seconds after the call, samples) of each chunk."""
     arrivals = tuple(Arrival(called_s + after_s, samples) for after_s, samples in chunks)
-    stats = SpeechStats(sum(samples for _, samples in chunks), 50, 1, chunks[0][0], 0.5, 0, True)
+    stats = SpeechStats(sum(samples for _, samples in chunks), 50, 1, chunks[0][0], 0.5, 0, True, 8)
     return Heard(called_s, arrivals[-1].at_s, arrivals, RATE_HZ, stats)
 
 

@@ -15,7 +15,7 @@ _MEMORY_S = 30.0
 """Seconds of audio after which what was learnt counts half."""
 _START_WEIGHT = 0.2
 """How much the newest start counts in their mean."""
-_SAFE_SHARE = 0.9
+_SAFE_SHARE = 0.75
 """Of the lanes that streams in real time may fill: the rest is for starts and for what takes longer than usual."""
 _LEAST_SHARE = 0.1
 """Newcomers get at least that, as a stream that is ahead gives way to one that has heard nothing."""
@@ -26,6 +26,8 @@ class Forecast:
     """Not for several threads at once."""
 
     lanes: int
+    first_chunk_s: float
+    """How long a stream plays what it gets first."""
     _busy_s: float = 0.0
     _audio_s: float = 0.0
     _start_s: float = 0.0
@@ -63,6 +65,13 @@ class Forecast:
     def fits(self, streams: int) -> bool:
         """Whether so many streams in real time can be served without a gap. One always is: it has all there is."""
         return streams <= 1 or streams * self.cost <= self.lanes * _SAFE_SHARE
+
+    def may_start(self, settling: int) -> bool:
+        """Whether one more may start beside those of whom only the first chunk is there.
+
+        The second chunks of all must be made while the first ones are played, and each takes about as long as a start.
+        """
+        return settling == 0 or (settling + 1) * self._start_s <= self.lanes * _SAFE_SHARE * self.first_chunk_s
 
     def expected_start_s(self, ahead: int, remaining_s: Sequence[float], encodes: int = 0) -> float:
         """Time until a newcomer in real time would have its first audio.

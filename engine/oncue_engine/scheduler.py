@@ -22,6 +22,7 @@ import torch
 
 from .errors import GenerationFailed, Overloaded
 from .forecast import Forecast
+from .rendering.chunks import ChunkPolicy
 from .requests import Priority
 from .stage_clock import StageClock
 from .stage_runner import StageRunner
@@ -49,7 +50,7 @@ class Scheduler:
         self.clock = StageClock()
         self._runner = runner
         self._max_live = max_live
-        self._forecast = Forecast(lanes)
+        self._forecast = Forecast(lanes, ChunkPolicy().first_audio_s)
         self._condition = threading.Condition()
         self._tasks: list[Task] = []
         self._live: list[Utterance] = []
@@ -183,11 +184,13 @@ class Scheduler:
         if not waiting:
             return
         streams = sum(utterance.streaming(now_s) for utterance in self._live)
+        settling = sum(utterance.settling for utterance in self._live)
         for utterance in sorted(waiting, key=lambda u: (-u.script.request.priority, u.delivery.born_s)):
             if not utterance.unpaced:
-                if not self._forecast.fits(streams + 1):
+                if not (self._forecast.fits(streams + 1) and self._forecast.may_start(settling)):
                     continue
                 streams += 1
+                settling += 1
             utterance.begun = True
 
     def _schedule(self, now_s: float) -> tuple[Work | None, bool]:

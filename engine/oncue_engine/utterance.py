@@ -36,15 +36,19 @@ _PREFETCH_S = 1.0
 """Tokens that may be decoded beyond what the next chunk needs."""
 _STARTING_PREFETCH_S = 0.4
 """The same before the first audio, which nothing should hold up."""
-_START_ALLOWANCE_S = 0.15
-"""A new listener is as urgent as one who runs dry so soon; waiting makes it more urgent still."""
-_PREFILL_BONUS_S = 0.1
+_START_SLACK_S = 0.25
+"""A newcomer is as urgent as a listener who runs dry so soon. Waiting makes it more urgent, but not without end: who
+has begun to listen must not run dry for those who come after, and a chunk takes its time."""
+_WAITING_WEIGHT, _LONGEST_WAIT_S = 0.2, 0.5
+_PREFILL_BONUS_S = 0.05
 """A prefix goes before steps that are not more urgent by more than that: it takes as long as a few of them, and then
 the newcomer's tokens are drawn in the same steps instead of in steps of their own."""
-_ENCODE_ALLOWANCE_S = 1.0
+_ENCODE_SLACK_S = 1.0
 """Prompt encoders take long: they queue behind audio that is due sooner."""
 _DUE_S = 0.5
 """Who runs dry so soon comes before everybody who does not, whatever the priorities."""
+_SETTLED_S = 0.5
+"""Of audio: more than the first chunk, less than the first two."""
 _STILL_S = 5.0
 """A stream that took no work for so long is paused."""
 _MAX_RENDERED = 2
@@ -91,7 +95,7 @@ class Utterance:
         self.counted_s = 0.0
         """Audio that was made of it when it was last counted."""
         deadline_s = request.start_deadline_s
-        self._allowance_s = _START_ALLOWANCE_S if deadline_s is None else min(_START_ALLOWANCE_S, deadline_s)
+        self._start_slack_s = _START_SLACK_S if deadline_s is None else min(_START_SLACK_S, deadline_s)
 
     # What to do next
 
@@ -104,6 +108,12 @@ class Utterance:
     def starting(self) -> bool:
         """No audio of it has been made yet."""
         return self.delivery.produced == 0 and not self.closed
+
+    @property
+    def settling(self) -> bool:
+        """Let in, in real time, and still without its second chunk."""
+        playing = self.begun and not self.unpaced and not self.closed and not self.delivery.ended
+        return playing and self.delivery.produced < _SETTLED_S * self.script.request.sample_rate_hz
 
     def streaming(self, now_s: float) -> bool:
         """Let in, in real time, and with audio left to make: it needs its share of the device until it ends.
@@ -156,11 +166,12 @@ class Utterance:
         return max(0.0, self.script.expected_s - self.delivery.produced / self.script.request.sample_rate_hz)
 
     def slack_s(self, now_s: float) -> float:
-        """How long the listener can wait for the next sample; for one who has heard nothing yet, less and less."""
+        """How long the listener can wait for the next sample; a newcomer is taken for one who can wait a little."""
         if self.delivery.first_audio_s is not None:
             return self.delivery.lead_s(now_s)
         encoded = self.voice is not None and self.emotion is not None
-        return (self._allowance_s if encoded else _ENCODE_ALLOWANCE_S) - (now_s - self.delivery.born_s)
+        waited_s = min(now_s - self.delivery.born_s, _LONGEST_WAIT_S)
+        return (self._start_slack_s if encoded else _ENCODE_SLACK_S) - _WAITING_WEIGHT * waited_s
 
     def ready(self, now_s: float) -> Iterator[Need]:
         """The stages that may run now, what they would make being wanted at all."""

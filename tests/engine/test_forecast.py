@@ -9,14 +9,14 @@ from oncue_engine.forecast import Forecast
 
 
 def _known(cost: float, start_s: float, lanes: int = 2) -> Forecast:
-    forecast = Forecast(lanes)
+    forecast = Forecast(lanes, 0.32)
     forecast.made(cost * 10.0, 10.0)
     forecast.started(start_s)
     return forecast
 
 
 def test_the_cost_follows_what_was_done_lately() -> None:
-    forecast = Forecast(1)
+    forecast = Forecast(1, 0.32)
     assert forecast.cost == 0.0
     for _ in range(100):
         forecast.made(0.2, 1.0)
@@ -29,7 +29,7 @@ def test_the_cost_follows_what_was_done_lately() -> None:
 
 
 def test_work_without_audio_counts_too() -> None:
-    forecast = Forecast(1)
+    forecast = Forecast(1, 0.32)
     forecast.made(0.1, 0.0)
     forecast.made(0.1, 1.0)
     assert forecast.cost == pytest.approx(0.2, rel=0.05)
@@ -37,12 +37,12 @@ def test_work_without_audio_counts_too() -> None:
 
 @pytest.mark.parametrize(("streams", "fit"), [(1, True), (3, True), (4, False)])
 def test_as_many_fit_as_the_lanes_can_serve(streams: int, fit: bool) -> None:
-    assert _known(0.5, 0.1).fits(streams) is fit  # 2 lanes, a tenth kept free: 3.6 streams
+    assert _known(0.5, 0.1).fits(streams) is fit  # 2 lanes, a quarter kept free: 3 streams
 
 
 def test_one_stream_always_fits_and_an_unknown_cost_keeps_nobody_out() -> None:
     assert _known(9.0, 1.0).fits(1) and not _known(9.0, 1.0).fits(2)
-    assert Forecast(1).fits(50)
+    assert Forecast(1, 0.32).fits(50)
 
 
 def test_a_newcomer_waits_for_those_who_start_before_it() -> None:
@@ -53,11 +53,18 @@ def test_a_newcomer_waits_for_those_who_start_before_it() -> None:
 
 
 def test_a_newcomer_who_does_not_fit_waits_for_a_stream_to_end() -> None:
-    forecast = _known(0.6, 0.1)
+    forecast = _known(0.5, 0.1)
     assert forecast.fits(3) and not forecast.fits(4)
     waits = forecast.expected_start_s(0, [7.0, 2.0, 9.0])
     assert 2.0 < waits < 3.0
     assert forecast.expected_start_s(0, [7.0, 2.0, 9.0, 3.0]) > 3.0
+
+
+def test_starts_are_spread_so_that_second_chunks_come_in_time() -> None:
+    forecast = _known(0.1, 0.1)  # 2 lanes make 4.8 second chunks of 0.1 s, a quarter kept free, in 0.32 s
+    assert forecast.may_start(3) and not forecast.may_start(4)
+    assert _known(0.1, 9.0).may_start(0), "one always may"
+    assert Forecast(1, 0.32).may_start(99), "nothing is known yet"
 
 
 def test_prompts_of_its_own_take_their_time() -> None:

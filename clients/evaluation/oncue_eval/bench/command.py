@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,7 @@ from oncue_eval.machine import cpu_name
 
 __all__ = ["bench"]
 
+_PAGE_WIDTH = 200
 _SOAK_UTTERANCES = 2000
 _SOAK_STREAMS = 8
 
@@ -92,7 +94,8 @@ def bench(
                 if as_json:
                     print(json_line(found[-1]), flush=True)
         if not as_json:
-            out = Console()
+            # Where nobody looks, lines may be long.
+            out = Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
             for table in tables(found):
                 out.print(table)
                 out.print()

@@ -184,7 +184,7 @@ class Scheduler:
         if not waiting:
             return
         streams = sum(utterance.streaming(now_s) for utterance in self._live)
-        settling = sum(utterance.settling for utterance in self._live)
+        settling = sum(utterance.settling(now_s) for utterance in self._live)
         for utterance in sorted(waiting, key=lambda u: (-u.script.request.priority, u.delivery.born_s)):
             if not utterance.unpaced:
                 if not (self._forecast.fits(streams + 1) and self._forecast.may_start(settling)):

@@ -109,12 +109,6 @@ class Utterance:
         """No audio of it has been made yet."""
         return self.delivery.produced == 0 and not self.closed
 
-    @property
-    def settling(self) -> bool:
-        """Let in, in real time, and still without its second chunk."""
-        playing = self.begun and not self.unpaced and not self.closed and not self.delivery.ended
-        return playing and self.delivery.produced < _SETTLED_S * self.script.request.sample_rate_hz
-
     def streaming(self, now_s: float) -> bool:
         """Let in, in real time, and with audio left to make: it needs its share of the device until it ends.
 
@@ -123,6 +117,10 @@ class Utterance:
         if not self.begun or self.unpaced or self.closed or self.delivery.ended:
             return False
         return self.starting or now_s - self.worked_at_s < _STILL_S
+
+    def settling(self, now_s: float) -> bool:
+        """Streaming, and still without its second chunk."""
+        return self.streaming(now_s) and self.delivery.produced < _SETTLED_S * self.script.request.sample_rate_hz
 
     @property
     def sequence(self) -> Sequence | None:

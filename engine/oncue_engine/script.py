@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .decoding.batch import SequenceSpec
 from .decoding.length import SegmentLength
 from .frontend.audio import Waveform
 from .requests import UtteranceRequest
@@ -26,3 +27,16 @@ class Script:
     emotion_clip: Waveform | None
     expected_s: float
     """How long it will be, about."""
+
+    def spec(self, segment: int) -> SequenceSpec:
+        """How the tokens of a segment are drawn."""
+        length, request = self.lengths[segment], self.request
+        return SequenceSpec(
+            seed=request.seed,
+            segment=segment,
+            sampling=request.sampling,
+            exact_tokens=length.tokens,
+            min_tokens=length.min_tokens,
+            max_tokens=length.max_tokens,
+            advised_tokens=length.advised_tokens,
+        )

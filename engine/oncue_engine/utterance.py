@@ -227,18 +227,8 @@ class Utterance:
 
     def next_text(self) -> tuple[tuple[int, ...], SequenceSpec]:
         """Text ids of the segment that comes next, and how its tokens are drawn."""
-        number, request = len(self._segments), self.script.request
-        length = self.script.lengths[number]
-        spec = SequenceSpec(
-            seed=request.seed,
-            segment=number,
-            sampling=request.sampling,
-            exact_tokens=length.tokens,
-            min_tokens=length.min_tokens,
-            max_tokens=length.max_tokens,
-            advised_tokens=length.advised_tokens,
-        )
-        return self.script.text_ids[number], spec
+        number = len(self._segments)
+        return self.script.text_ids[number], self.script.spec(number)
 
     def add_segment(self, sequence: Sequence) -> None:
         """The next segment has begun with `sequence`."""

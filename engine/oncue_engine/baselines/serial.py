@@ -28,6 +28,7 @@ from ..prompting import prepare_prompts
 from ..script import Script
 from ..stage_clock import StageClock
 from ..utterance import Utterance
+from ..work import Task
 
 __all__ = ["SerialPipeline", "Speech", "Way"]
 
@@ -68,14 +69,6 @@ class Way(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
-    """A call that must run on the networks' thread."""
-
-    call: Callable[[], Any]
-    future: Future[Any]
-
-
-@dataclass(slots=True, eq=False)
 class _Live:
     """An utterance from its arrival until it was finished, failed or cancelled."""
 
@@ -93,7 +86,7 @@ class SerialPipeline:
         self._threads = threads
         # Guards all below, and every delivery: one thread pushes audio, another sends it.
         self._condition = threading.Condition()
-        self._waiting: deque[_Live | _Task] = deque()
+        self._waiting: deque[_Live | Task] = deque()
         self._live: list[_Live] = []
         self._busy = False
         self._stopping = False
@@ -135,7 +128,7 @@ class SerialPipeline:
             self._condition.notify_all()
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
-        task = _Task(function, Future())
+        task = Task(function)
         with self._condition:
             if self._stopping:
                 task.future.set_exception(_closed())
@@ -162,8 +155,9 @@ class SerialPipeline:
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while (work := self._next()) is not None:
-                if isinstance(work, _Task):
-                    self._run_task(work)
+                if isinstance(work, Task):
+                    with self.clock.measure("task"):
+                        work.run()
                     continue
                 try:
                     self._make(work)
@@ -173,7 +167,7 @@ class SerialPipeline:
                         work.utterance.delivery.fail(error)
                         self._condition.notify_all()
 
-    def _next(self) -> _Live | _Task | None:
+    def _next(self) -> _Live | Task | None:
         """What came first of what waits; None at the end, when whatever is left has been told."""
         with self._condition:
             self._busy = False
@@ -184,20 +178,11 @@ class SerialPipeline:
             for live in self._live:
                 live.utterance.delivery.fail(_closed())
             for work in self._waiting:
-                if isinstance(work, _Task):
+                if isinstance(work, Task):
                     work.future.set_exception(_closed())
             self._waiting.clear()
             self._condition.notify_all()
             return None
-
-    def _run_task(self, task: _Task) -> None:
-        with self.clock.measure("task"):
-            if not task.future.set_running_or_notify_cancel():
-                return
-            try:
-                task.future.set_result(task.call())
-            except Exception as error:
-                task.future.set_exception(error)
 
     def _make(self, live: _Live) -> None:
         utterance = live.utterance

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..checkpoints.loaded import LoadedModel
-from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
-from ..script import Script
+from ..decoding.batch import Sequence, TokenBatch, prefix_rows
 from .serial import Speech
 
 __all__ = ["SegmentTokens"]
@@ -23,13 +22,13 @@ class SegmentTokens:
 
     def prefix(self, speech: Speech, number: int) -> Tensor:
         """[S,M]: everything before the first token of segment `number`, the start token included."""
-        told = _spec(speech.script, number).told_tokens
+        told = speech.script.spec(number).told_tokens
         return prefix_rows(self._t2s, speech.voice.latents, speech.emotion, told, speech.script.text_ids[number])
 
     def start(self, speech: Speech, number: int) -> Sequence:
         """Begin segment `number`: the first token. Every sequence must be released before the next is started."""
         with speech.clock.measure("prefill"):
-            sequence = self._batch.start(self.prefix(speech, number), _spec(speech.script, number))
+            sequence = self._batch.start(self.prefix(speech, number), speech.script.spec(number))
         _count(speech, sequence, 0)
         return sequence
 
@@ -50,16 +49,3 @@ class SegmentTokens:
 def _count(speech: Speech, sequence: Sequence, before: int) -> None:
     speech.codes += len(sequence.codes) - before
     speech.hit_limit |= sequence.hit_limit
-
-
-def _spec(script: Script, number: int) -> SequenceSpec:
-    length = script.lengths[number]
-    return SequenceSpec(
-        seed=script.request.seed,
-        segment=number,
-        sampling=script.request.sampling,
-        exact_tokens=length.tokens,
-        min_tokens=length.min_tokens,
-        max_tokens=length.max_tokens,
-        advised_tokens=length.advised_tokens,
-    )

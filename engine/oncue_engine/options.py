@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from .errors import InvalidRequest
+from .kernels.library import load
 
 __all__ = ["PRECISIONS", "WEIGHTS", "EngineOptions", "PipelineName", "ResolvedOptions"]
 
@@ -89,5 +90,9 @@ def _invalid(field: str, why: str) -> InvalidRequest:
 
 
 def _best_precision() -> str:
-    """bfloat16 where the machine multiplies it, else float32: elsewhere it would be slower, not faster."""
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    """bfloat16 where the machine multiplies it and the kernels are there, else float32.
+
+    On other machines it would be slower; without kernels what stands between the products takes most of the time, and
+    products of PyTorch round a row otherwise in a crowd.
+    """
+    return "bfloat16" if load() is not None and torch.cpu._is_avx512_bf16_supported() else "float32"

@@ -95,4 +95,6 @@ def _best_precision() -> str:
     On other machines it would be slower; without kernels what stands between the products takes most of the time, and
     products of PyTorch round a row otherwise in a crowd.
     """
-    return "bfloat16" if load() is not None and torch.cpu._is_avx512_bf16_supported() else "float32"
+    # PyTorch can be told to keep to less than the machine has.
+    multiplies = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if load() is not None and multiplies else "float32"

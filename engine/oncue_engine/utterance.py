@@ -219,6 +219,8 @@ class Utterance:
     def _wants_tokens(self) -> bool:
         if self.sequence is None and len(self._segments) == len(self.script.lengths):
             return False
+        if self.starting and self._rendered:
+            return False  # the first audio is all but there
         ahead = self.codes_generated - self._rendered_tokens
         prefetch_s = _STARTING_PREFETCH_S if self.starting else _PREFETCH_S
         return ahead < self._planner.chunk_tokens + round(prefetch_s * self._config.speech.token_rate_hz)

@@ -11,10 +11,12 @@ import torch
 from .errors import InvalidRequest
 from .kernels.library import load
 
-__all__ = ["PRECISIONS", "WEIGHTS", "EngineOptions", "PipelineName", "ResolvedOptions"]
+__all__ = ["LARGE_PARAMETERS", "PRECISIONS", "WEIGHTS", "EngineOptions", "PipelineName", "ResolvedOptions"]
 
 PipelineName = Literal["oncue", "naive", "crossfade"]
 
+LARGE_PARAMETERS = 100_000_000
+"""From here on a model is large: its weights do not fit into a processor's cache, and every call takes long."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 WEIGHTS = (*PRECISIONS, "int8")
 
@@ -49,7 +51,7 @@ class EngineOptions:
             if word not in known:
                 raise _invalid(name, f"{word!r} is none of {', '.join(known)}")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        large = parameters >= _LARGE_PARAMETERS
+        large = parameters >= LARGE_PARAMETERS
         precision = self.precision if self.precision != "auto" else _best_precision()
         # Large models read theirs from memory, token by token; small ones from the processor's cache, where rounding
         # them would bring little. What int8 does to speech: docs/performance.md.
@@ -78,7 +80,6 @@ class ResolvedOptions:
     flow_steps: int | None
 
 
-_LARGE_PARAMETERS = 100_000_000
 _MAX_LANES = 2
 """Interpreter work between the calls does not run side by side."""
 _MAX_TOKEN_THREADS = 4

@@ -16,6 +16,7 @@ from .checkpoints.loaded import LoadedModel
 from .conditioning import Conditioner, VoiceConditioning
 from .decoding.length import Geometry, allot
 from .frontend.audio import Waveform
+from .options import LARGE_PARAMETERS
 from .pipeline import Pipeline
 from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, TargetTokens, UtteranceRequest
 from .script import Script
@@ -27,9 +28,8 @@ _CLIP_S = 4.0
 _SECONDS = 3.0
 """Of speech: the chunk ramp up to its longest chunk but one."""
 _PIECES = 30
-_LARGE_PARAMETERS = 100_000_000
-"""Models so large take long: one short round has to do."""
 _SHORT_S = 0.8
+"""For large models, of which one short round has to do."""
 
 
 def warm_up(model: LoadedModel, conditioner: Conditioner, pipeline: Pipeline, geometry: Geometry) -> None:
@@ -37,7 +37,7 @@ def warm_up(model: LoadedModel, conditioner: Conditioner, pipeline: Pipeline, ge
     rate_hz = model.config.speech.sample_rate_hz
     generator = torch.Generator().manual_seed(0)
     clip = Waveform(0.1 * torch.randn(round(_CLIP_S * rate_hz), generator=generator), rate_hz)
-    large = model.parameters >= _LARGE_PARAMETERS
+    large = model.parameters >= LARGE_PARAMETERS
     seconds = _SHORT_S if large else _SECONDS
     tokens = min(round(seconds * model.config.speech.token_rate_hz), geometry.max_segment_tokens)
     for utterances in (1,) if large else (pipeline.lanes, 1):

@@ -1,4 +1,4 @@
-"""A public model, converted once: one safetensors file per network in our layout, to be mapped into memory from then on.
+"""A public model, converted once to our layout: one safetensors file per network, mapped into memory from then on.
 
     ONCUE_HOME/converted/KEY/     config.yaml, the files of layout.WEIGHT_FILES, emotion_bank.safetensors, bpe.model,
                                   manifest.json; KEY follows from the sources

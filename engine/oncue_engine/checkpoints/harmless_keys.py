@@ -15,7 +15,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
     "t2s": {
         r"gpt\.wte\.weight": "the backbone's name for mel_embedding.weight",
         r"inference_model\..*": "what training wraps round the same parameters to generate",
-        r".*\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\..*)?": "adapters that the released model never runs",
+        r".*\.lora_(A|B|embedding_A|embedding_B)(\..*)?": "adapters, which the released model never runs",
         r"gpt\.h\.\d+\.attn\.(bias|masked_bias)": "the causal mask, which old versions of transformers stored",
     },
     "s2mel": {

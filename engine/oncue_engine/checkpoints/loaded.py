@@ -66,7 +66,7 @@ class LoadedModel:
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Read a model folder, ours (layout.py) or a public one. CheckpointError names what is wrong: file, field or key."""
+    """Read a model folder, ours (layout.py) or a public one. CheckpointError names the file, field or key at fault."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a model folder", reason="CHECKPOINT_FILE_MISSING")
     if is_public_folder(folder):

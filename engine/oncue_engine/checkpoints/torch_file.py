@@ -52,4 +52,3 @@ def as_state(value: Any, what: str) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
     return state
-

@@ -23,7 +23,7 @@ def parameters_later() -> Iterator[None]:
     def to_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
         if parameter is None or threading.get_ident() != owner:
             return None
-        return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+        return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
 
     # PyTorch's annotation forgets what its documentation says: what the hook returns takes the parameter's place.
     handle = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]

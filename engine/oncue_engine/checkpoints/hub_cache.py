@@ -17,6 +17,7 @@ from .hub_state import ListedFile
 
 __all__ = [
     "blob_path",
+    "commits_here",
     "default_cache",
     "digest_of",
     "is_present",
@@ -40,6 +41,14 @@ def _repository_folder(cache: Path, name: str) -> Path:
 def snapshot_folder(cache: Path, name: str, commit: str) -> Path:
     """Where a commit's files lie under their own names."""
     return _repository_folder(cache, name) / "snapshots" / commit
+
+
+def commits_here(cache: Path, name: str) -> tuple[str, ...]:
+    """Commits of which some tool has fetched at least a part."""
+    try:
+        return tuple(sorted(path.name for path in (_repository_folder(cache, name) / "snapshots").iterdir()))
+    except OSError:
+        return ()
 
 
 def blob_path(cache: Path, name: str, listed: ListedFile) -> Path:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .hub_cache import is_present, read_ref, snapshot_folder
+from .hub_cache import commits_here, is_present, read_ref, snapshot_folder
 from .hub_requests import is_commit
 from .hub_state import HubState, ListedFile, read_state
-from .repositories import HubName, Repository
+from .repositories import PUBLIC_MODELS, HubName, Repository
 
-__all__ = ["Snapshot", "look", "snapshot_of"]
+__all__ = ["Snapshot", "look", "names_here", "snapshot_of"]
 
 _BRANCH = "main"
 
@@ -65,6 +65,15 @@ def look(name: HubName, cache: Path, *, update: bool = False) -> tuple[Snapshot,
             commit = state.revisions.get(f"{repository.name}@{revision}") or read_ref(cache, repository.name, revision)
         snapshots.append(snapshot_of(repository, revision, commit, cache, state))
     return tuple(snapshots)
+
+
+def names_here(cache: Path) -> tuple[HubName, ...]:
+    """Public models of which something is here, each commit that is not the table's by its own name."""
+    return tuple(
+        HubName(model) if commit == model.main.revision else HubName(model, {model.main.name: commit})
+        for model in PUBLIC_MODELS
+        for commit in commits_here(cache, model.main.name)
+    )
 
 
 def snapshot_of(repository: Repository, revision: str, commit: str, cache: Path, state: HubState) -> Snapshot:

@@ -18,7 +18,7 @@ from oncue_engine.checkpoints.repositories import PUBLIC_MODELS, HubName, Reposi
 from oncue_engine.errors import CheckpointError
 
 from ...fake_hub import COMMIT, FakeRepository, Fault, sha256
-from .hub_case import INDEXTTS_2, NOT_WANTED, HubCase, assert_whole, hub_case, small_files, small_model
+from ...hub_case import INDEXTTS_2, NOT_WANTED, HubCase, assert_whole, hub_case, small_files, small_model
 
 NEWER = "b" * 40
 

@@ -15,7 +15,7 @@ from oncue_engine.checkpoints.hub_snapshot import look
 from oncue_engine.errors import CheckpointError
 
 from ...fake_hub import COMMIT, LARGE_BYTES, Fault, made_bytes, sha256
-from .hub_case import HubCase, assert_whole, hub_case
+from ...hub_case import HubCase, assert_whole, hub_case
 
 CONTENT = made_bytes("IndexTeam/IndexTTS-2/gpt.pth")
 

@@ -11,7 +11,7 @@ from oncue_engine.checkpoints.hub import Fetched, FetchOptions, fetch
 from oncue_engine.checkpoints.hub_requests import Hub
 from oncue_engine.checkpoints.repositories import PUBLIC_MODELS, HubName, PublicModel, Repository
 
-from ...fake_hub import COMMIT, FakeHub, FakeRepository, made_bytes, running_hub
+from .fake_hub import COMMIT, FakeHub, FakeRepository, made_bytes, running_hub
 
 INDEXTTS_2 = PUBLIC_MODELS[0]
 EXTRAS = ("qwen0.6bemo4-merge/vocab.json", "LICENSE")

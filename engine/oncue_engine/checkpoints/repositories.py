@@ -93,16 +93,17 @@ _BILIBILI = Licence(
     "bilibili-model-use/1",
     "bilibili Model Use License Agreement",
     "https://huggingface.co/IndexTeam/IndexTTS-2",
-    "weights of the speech model and of the model that turns words into emotions; free of charge; a licence of its own "
-    "is needed above 100 million monthly users or 1 billion RMB a year; may not be used to improve other AI models, "
-    "except its own derivatives or non-commercial ones; no high-risk uses; voices of others need their consent; pass "
-    "on the licence and its notices; the Chinese text prevails",
+    "free of charge; above 100 million monthly users or 1 billion RMB of revenue a year another licence is needed, and "
+    "its authors ask to be told of commercial use; may not be used to improve other AI models, except its own "
+    "derivatives or non-commercial ones; derivatives, which include works based on its output, carry its disclaimer; "
+    "no high-risk uses, no commercial use of cloned voices without permission; licence and notices are passed on; "
+    "Chinese law and the Chinese text prevail",
 )
 _CC_BY_NC = Licence(
     "cc-by-nc-4.0/1",
     "CC BY-NC 4.0",
     "https://creativecommons.org/licenses/by-nc/4.0/",
-    "the semantic codec: NOT FOR COMMERCIAL USE, and so neither is IndexTTS-2 as a whole",
+    "the semantic codec, which IndexTTS-2 cannot do without: NOT FOR COMMERCIAL USE",
 )
 _MIT = Licence("mit/1", "MIT", "https://opensource.org/license/mit", "keep the notice")
 _APACHE = Licence("apache-2.0/1", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0", "keep the notices")

@@ -22,9 +22,8 @@ from .beam_search import BeamLimits, BeamOptions, BeamSearch
 from .reference import latent_pass
 from .sampling import Draws
 
-__all__ = ["DEFAULT_BEAMS", "MAX_BEAMS", "REFERENCE_SAMPLING", "ReferenceStage"]
+__all__ = ["REFERENCE_SAMPLING", "ReferenceStage"]
 
-DEFAULT_BEAMS, MAX_BEAMS = 3, 16
 REFERENCE_SAMPLING = Sampling(temperature=0.8, top_k=30, top_p=0.8, repetition_penalty=10.0)
 """The public defaults (spec 1.3)."""
 

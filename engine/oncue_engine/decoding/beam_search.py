@@ -169,7 +169,8 @@ class BeamSearch:
         """Whether as many beams ended as there may be, and no live one can still beat them; `best`: of this step."""
         if len(self._ended) < self._options.beams:
             return False
-        return min(h.score for h in self._ended) >= best / self._steps**self._options.length_penalty
+        reachable: float = best / self._steps**self._options.length_penalty
+        return min(h.score for h in self._ended) >= reachable
 
     def _end(self, codes: tuple[int, ...], total: float, length: int, *, stopped: bool) -> None:
         """Keep a beam that ends if it is among the best; `length` counts its ids, stop included."""

@@ -44,7 +44,7 @@ class Draws:
         """[count] numbers of one step, for samplers that weigh every candidate."""
         # The counter's second word keeps them apart from each other step's, and from those of `uniform`.
         raw = np.random.Philox(key=self._key(), counter=[0, step + 1, 0, 0]).random_raw(count)
-        return (raw >> np.uint64(11)) * 2.0**-53
+        return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def _key(self) -> npt.NDArray[np.uint64]:
         return np.array([self.seed & (2**64 - 1), _SAMPLING_DOMAIN | self.segment], dtype=np.uint64)

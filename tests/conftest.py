@@ -95,12 +95,12 @@ def make_random_student(folder: Path, seed: int = 0) -> Path:
 
 
 @contextmanager
-def running_server(model: Path, data_dir: Path) -> Iterator[str]:
-    """The address of `oncue serve` in a process of its own. Its stderr stays with the test's."""
+def running_server(model: Path, data_dir: Path, *options: str) -> Iterator[str]:
+    """The address of `oncue serve OPTIONS` in a process of its own. Its stderr stays with the test's."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0"),
-            *("--model", str(model), "--data", str(data_dir), "--threads", "1"),
+            *("--model", str(model), "--data", str(data_dir), "--threads", "1", *options),
         ],
         stdout=subprocess.PIPE,
         text=True,

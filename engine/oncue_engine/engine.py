@@ -71,7 +71,7 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = describe(model, name, max_live=_MAX_LIVE)
+        self._info = describe(model, name, max_live=_MAX_LIVE, decoding=options.decoding)
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
@@ -79,7 +79,7 @@ class Engine:
         """Load a model by its name or folder (kinds/opening.py), start the engine's lanes, and warm them up.
 
         `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
-        InvalidRequest OPTION_INVALID.
+        InvalidRequest OPTION_INVALID; Unsupported DECODING_UNSUPPORTED or PIPELINE_UNSUPPORTED.
         """
         name, loaded = open_model(model)
         engine = cls(loaded, name, data_dir, options or EngineOptions())
@@ -161,6 +161,7 @@ class Engine:
             if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
             else None,
             expected_s=self._expected_s(request, limits),
+            sampling=request.sampling or self._info.sampling,
         )
         return self._submit(Utterance(script, self._model, on_event))
 
@@ -250,6 +251,11 @@ class Engine:
 
 def _pipeline(model: SpeechModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
     resolved = options.resolved(model.parameters)
+    if options.decoding not in model.decodings:
+        raise Unsupported(
+            f"{model.name} has no {options.decoding} decoding, only {', '.join(model.decodings)}",
+            reason="DECODING_UNSUPPORTED",
+        )
     if options.pipeline == "oncue":
         return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
     if not isinstance(model, IndexTTS2):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 
+from .decoding.reference_stage import REFERENCE_SAMPLING
 from .frontend.audio import MAX_SECONDS, MIN_SECONDS
 from .model_interface import SpeechModel
+from .options import DecodingName
 from .request_checks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
-from .requests import EngineInfo
+from .requests import EngineInfo, Sampling
 
 __all__ = ["describe"]
 
 
-def describe(model: SpeechModel, name: str, *, max_live: int) -> EngineInfo:
+def describe(model: SpeechModel, name: str, *, max_live: int, decoding: DecodingName) -> EngineInfo:
     """The truth about a loaded model; `max_live` utterances run at once."""
     speech = model.speech
     return EngineInfo(
@@ -30,6 +32,8 @@ def describe(model: SpeechModel, name: str, *, max_live: int) -> EngineInfo:
         max_tokens_per_segment=speech.max_segment_tokens,
         max_reference_s=MAX_SECONDS,
         min_reference_s=MIN_SECONDS,
+        decoding=decoding,
+        sampling=REFERENCE_SAMPLING if decoding == "reference" else Sampling(),
         limits={
             "min_sample_rate_hz": LOWEST_RATE_HZ,
             "max_sample_rate_hz": HIGHEST_RATE_HZ,

@@ -134,7 +134,8 @@ class UtteranceRequest:
     emotion_strength: float = 1.0
     length: TargetSamples | TargetTokens | None = None
     length_policy: LengthPolicy = LengthPolicy.STRICT
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling | None = None
+    """None: EngineInfo.sampling."""
     seed: int = 0
     pacing: Pacing = field(default_factory=Pacing)
     start_sample: int = 0
@@ -192,6 +193,8 @@ class Started:
     num_segments: int
     planned_samples: int | None
     """Known only when a length was asked for."""
+    sampling: Sampling
+    """What the tokens are drawn with."""
     emotion_weights: EmotionWeights | None = None
     """The weights of the request, or those that were found for its words; strength is not applied.
 
@@ -260,4 +263,8 @@ class EngineInfo:
     max_tokens_per_segment: int
     max_reference_s: float
     min_reference_s: float
+    decoding: str
+    """`streaming` or `reference` (EngineOptions)."""
+    sampling: Sampling
+    """Of requests that set none."""
     limits: Mapping[str, int] = field(default_factory=dict)

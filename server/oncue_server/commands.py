@@ -45,6 +45,14 @@ def serve(
         Literal["oncue", "naive", "crossfade"],
         typer.Option(help="For measurements: another way to make the audio, one request at a time."),
     ] = "oncue",
+    decoding: Annotated[
+        Literal["streaming", "reference"],
+        typer.Option(
+            help="How tokens are drawn. `reference`: by beams, as the public implementation does; audio waits for the "
+            "end of its segment."
+        ),
+    ] = "streaming",
+    beams: Annotated[int | None, typer.Option(min=1, max=16, help="Beams of reference decoding; default: 3.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Other listeners do not change a bit of anyone's speech; slower.")
     ] = False,
@@ -74,7 +82,7 @@ def serve(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline),
+        engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline, decoding, beams),
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,

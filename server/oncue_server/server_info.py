@@ -22,6 +22,8 @@ _DURATION_CONTROL = {
     "constructed": pb.DURATION_CONTROL_CONSTRUCTED,
 }
 
+_DECODING = {"streaming": pb.DECODING_STREAMING, "reference": pb.DECODING_REFERENCE}
+
 
 def server_info(info: EngineInfo, default_voice: str, requests_per_second: float) -> pb.ServerInfo:
     """`default_voice`: an id, or empty when there is none."""
@@ -52,6 +54,7 @@ def server_info(info: EngineInfo, default_voice: str, requests_per_second: float
             unary_encodings=speech_limits.UNARY_ENCODINGS,
             requests_per_second=requests_per_second,
         ),
+        decoding=_DECODING[info.decoding],
     )
 
 

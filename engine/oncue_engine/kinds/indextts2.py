@@ -13,9 +13,10 @@ from ..checkpoints.loaded import LoadedModel
 from ..checkpoints.pace import Pace
 from ..conditioning import VoiceConditioning
 from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
+from ..decoding.reference_stage import ReferenceStage
 from ..frontend.text import TextFrontend
 from ..model.packed_vocoder import inference_form
-from ..options import ResolvedOptions
+from ..options import DecodingName, ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
 from ..words.student import WordsToEmotion
@@ -32,6 +33,7 @@ class IndexTTS2:
     """`model_interface.SpeechModel`."""
 
     takes_emotion_clips = True
+    decodings: tuple[DecodingName, ...] = ("streaming", "reference")
 
     def __init__(self, networks: LoadedModel) -> None:
         self.networks = networks
@@ -102,16 +104,21 @@ class IndexTTS2:
 
 
 class IndexTTS2Tokens:
-    """`model_interface.TokenStage`."""
+    """`model_interface.TokenStage`: the prefix of each segment, then whatever decoding the options name."""
 
     def __init__(self, networks: LoadedModel, options: ResolvedOptions) -> None:
         self._t2s = networks.t2s
         speech = networks.config.speech
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
+        capacity = networks.config.t2s.conditioning_rows + longest
+        self._batch: TokenBatch | ReferenceStage
+        if options.beams is not None:
+            self._batch = ReferenceStage(networks.t2s, options.beams, capacity)
+            return
         self._batch = TokenBatch(
             networks.t2s,
             _slots(networks),
-            networks.config.t2s.conditioning_rows + longest,
+            capacity,
             precision=options.weights,
             threads=options.threads,
             padded=options.deterministic,

@@ -266,7 +266,9 @@ Global___Length: _TypeAlias = Length  # noqa: Y015
 
 @_typing.final
 class Sampling(_message.Message):
-    """How tokens are drawn."""
+    """How tokens are drawn. What is unset has the server's default, which depends on ServerInfo.decoding; SynthesisStarted
+    tells what was used.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,13 +277,13 @@ class Sampling(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 (always the likeliest token) to 2. Unset: 0.6."""
+    """0 (always the likeliest token) to 2. Unset: 0.6, with DECODING_REFERENCE 0.8."""
     top_k: _builtins.int
     """Draw from the k likeliest tokens, at least 0; 0 switches the filter off. Unset: 30."""
     top_p: _builtins.float
     """Draw from the likeliest tokens that make up this probability, above 0 to 1; 1 switches the filter off. Unset: 0.8."""
     repetition_penalty: _builtins.float
-    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1."""
+    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1, with DECODING_REFERENCE 10."""
     def __init__(
         self,
         *,

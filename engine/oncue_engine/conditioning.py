@@ -5,8 +5,9 @@
                                        -> codec.quantize -> regulate -> prompt_condition
          -> 16 kHz -> filterbank -> CAMPPlus                         -> style
 
-Kept in memory (least recently used go first) and on disk, as safetensors under a hash of the clip's bytes and the
-model's fingerprint. An utterance holds the tensors it uses, so that what is evicted meanwhile stays valid for it.
+Kept in memory (least recently used go first) and on disk, as safetensors under a hash of the clip's key
+(requests.Reference) and the model's fingerprint. An utterance holds the tensors it uses, so that what is evicted
+meanwhile stays valid for it.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .checkpoints.loaded import LoadedModel
-from .frontend.audio import Waveform, decode_reference
+from .frontend.audio import Waveform
 from .frontend.fbank import fbank, minus_mean
 from .frontend.mel import log_mel
+from .frontend.prompt_clip import read_prompt
 from .frontend.resample import beginning_at, sinc_resample
 from .frontend.speech_features import speech_features
 from .requests import Reference
@@ -101,31 +103,31 @@ class Conditioner:
         """Count from 0 again: a warm-up is no prompt."""
         self._prompt_encodes = 0
 
-    def find_voice(self, sha256: str) -> VoiceConditioning | None:
+    def find_voice(self, clip_key: str) -> VoiceConditioning | None:
         """The kept tensors of a voice clip, from memory or disk; None where its clip must be encoded."""
-        return self._find(VoiceConditioning, sha256)
+        return self._find(VoiceConditioning, clip_key)
 
-    def find_emotion(self, sha256: str) -> EmotionConditioning | None:
+    def find_emotion(self, clip_key: str) -> EmotionConditioning | None:
         """The kept tensors of an emotion clip, from memory or disk; None where its clip must be encoded."""
-        return self._find(EmotionConditioning, sha256)
+        return self._find(EmotionConditioning, clip_key)
 
     def voice(self, reference: Reference, clip: Waveform | None) -> VoiceConditioning:
         """Kept tensors, or those of `clip` (None: read the reference). ReferenceRejected where it cannot be read."""
-        found = self.find_voice(reference.sha256)
-        return found or self.make_voice(reference.sha256, clip or decode_reference(reference.path))
+        found = self.find_voice(reference.key)
+        return found or self.make_voice(reference.key, clip or read_prompt(reference))
 
     def emotion(self, reference: Reference, clip: Waveform | None) -> EmotionConditioning:
         """Kept tensors, or those of `clip` (None: read the reference). ReferenceRejected where it cannot be read."""
-        found = self.find_emotion(reference.sha256)
-        return found or self.make_emotion(reference.sha256, clip or decode_reference(reference.path))
+        found = self.find_emotion(reference.key)
+        return found or self.make_emotion(reference.key, clip or read_prompt(reference))
 
-    def make_voice(self, sha256: str, clip: Waveform) -> VoiceConditioning:
+    def make_voice(self, clip_key: str, clip: Waveform) -> VoiceConditioning:
         """Encode a voice clip, and keep what comes of it in both caches."""
-        return self._keep(self.encode_voice(clip), sha256)
+        return self._keep(self.encode_voice(clip), clip_key)
 
-    def make_emotion(self, sha256: str, clip: Waveform) -> EmotionConditioning:
+    def make_emotion(self, clip_key: str, clip: Waveform) -> EmotionConditioning:
         """Encode an emotion clip, and keep what comes of it in both caches."""
-        return self._keep(self._encode_emotion(clip), sha256)
+        return self._keep(self._encode_emotion(clip), clip_key)
 
     @torch.inference_mode()
     def encode_voice(self, clip: Waveform) -> VoiceConditioning:
@@ -180,8 +182,8 @@ class Conditioner:
         condition = model.s2mel.length_regulator(embeddings[:, first : first + rows], mel.shape[1])[0]
         return mel, condition
 
-    def _find(self, kind: type[Conditioning], sha256: str) -> Conditioning | None:
-        key = self._key(kind, sha256)
+    def _find(self, kind: type[Conditioning], clip_key: str) -> Conditioning | None:
+        key = self._key(kind, clip_key)
         with self._lock:
             held = self._memory.get(key)
             if held is not None:
@@ -195,8 +197,8 @@ class Conditioner:
         self._remember(key, found)
         return found
 
-    def _keep(self, made: Conditioning, sha256: str) -> Conditioning:
-        key = self._key(type(made), sha256)
+    def _keep(self, made: Conditioning, clip_key: str) -> Conditioning:
+        key = self._key(type(made), clip_key)
         # Copies: nothing cached shares memory with a larger tensor or remembers how it was computed.
         tensors = {field.name: getattr(made, field.name).detach().clone().contiguous() for field in fields(made)}
         kept = type(made)(**tensors)
@@ -215,8 +217,8 @@ class Conditioner:
             while len(self._memory) > self._capacity:
                 self._memory.popitem(last=False)
 
-    def _key(self, kind: type[Conditioning], sha256: str) -> str:
-        text = f"{_FORMAT}:{kind.kind}:{sha256}:{self._model.fingerprint}"
+    def _key(self, kind: type[Conditioning], clip_key: str) -> str:
+        text = f"{_FORMAT}:{kind.kind}:{clip_key}:{self._model.fingerprint}"
         return f"{kind.kind}-{hashlib.sha256(text.encode()).hexdigest()}"
 
     def _path(self, key: str) -> Path:

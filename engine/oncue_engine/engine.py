@@ -20,7 +20,8 @@ from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
 from .delivery import UtteranceHandle
 from .engine_info import describe
-from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
+from .frontend.audio import ReferenceQuality, Waveform, decode_reference
+from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
 from .options import EngineOptions
 from .pipeline import Pipeline
@@ -32,6 +33,7 @@ from .requests import (
     Event,
     LengthPolicy,
     Reference,
+    ReferenceOptions,
     SegmentPlan,
     TargetSamples,
     TargetTokens,
@@ -152,11 +154,9 @@ class Engine:
             if isinstance(request.length, TargetSamples) and request.length_policy is not LengthPolicy.ADVISE
             else None,
             # Clips that must be encoded are read here, so that a bad one is refused at once.
-            voice_clip=self._clip(request.voice)
-            if self._conditioner.find_voice(request.voice.sha256) is None
-            else None,
+            voice_clip=self._clip(request.voice) if self._conditioner.find_voice(request.voice.key) is None else None,
             emotion_clip=self._clip(emotion)
-            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
+            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.key) is None
             else None,
             expected_s=self._expected_s(request, limits),
         )
@@ -167,7 +167,7 @@ class Engine:
 
         Raises ReferenceRejected.
         """
-        if self._conditioner.find_voice(reference.sha256) is not None:
+        if self._conditioner.find_voice(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.voice(reference, clip))
@@ -177,7 +177,7 @@ class Engine:
 
         Raises ReferenceRejected.
         """
-        if self._conditioner.find_emotion(reference.sha256) is not None:
+        if self._conditioner.find_emotion(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
@@ -191,9 +191,12 @@ class Engine:
             raise words_unsupported()
         return self._words.weigh(words)
 
-    def inspect_reference(self, path: Path) -> ReferenceQuality:
-        """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
-        return quality(decode_reference(path))
+    def inspect_reference(self, path: Path, options: ReferenceOptions | None = None) -> ReferenceQuality:
+        """Report on a clip, and on what becomes of it under `options` (None: the usual ones).
+
+        Raises ReferenceRejected for one that cannot become a prompt.
+        """
+        return report(decode_reference(path), options or ReferenceOptions())
 
     # Checks
 
@@ -232,7 +235,7 @@ class Engine:
         return UtteranceHandle(utterance.delivery, self._scheduler.wake)
 
     def _clip(self, reference: Reference) -> Waveform:
-        return decode_reference(reference.path)
+        return read_prompt(reference)
 
     def _count_encodes(self, work: Callable[[], object]) -> int:
         def counted() -> int:

@@ -13,18 +13,29 @@ from torch import Tensor
 
 from oncue_engine.errors import ReferenceRejected
 
-__all__ = ["MAX_SECONDS", "MIN_SECONDS", "ReferenceQuality", "Waveform", "decode_reference", "quality"]
+__all__ = [
+    "FRAME_SECONDS",
+    "MAX_SECONDS",
+    "MIN_SECONDS",
+    "ReferenceQuality",
+    "Waveform",
+    "decode_reference",
+    "loudness_dbfs",
+    "quality",
+    "sounding",
+]
 
 MIN_SECONDS = 1.0
 """Below this a clip says too little about a voice."""
 MAX_SECONDS = 600.0
 """Above this a clip is a mistake: models hear the first 15 s or so."""
+FRAME_SECONDS = 0.02
+"""Levels are measured over this long."""
 
 _FIELD = "reference_audio"
 _MAX_BYTES = 256 * 1024 * 1024
 _RATES_HZ = range(4_000, 400_000)
 _SILENT_RMS = 10 ** (-70 / 20)  # a whole clip softer than this holds no voice
-_FRAME_SECONDS = 0.02
 _SILENT_BELOW_LOUD = 10 ** (-40 / 20)  # a frame this far under the loud frames is a pause
 _LOUD_QUANTILE = 0.95
 _FULL_SCALE = 0.999
@@ -66,6 +77,12 @@ class ReferenceQuality:
     silent_share: float
     """Share of 20 ms frames that are 40 dB or more under the loud ones."""
     warnings: tuple[str, ...]
+    applied_gain_db: float = 0.0
+    """What the clip is louder by as a prompt; the figures above are of the clip as it came."""
+    trimmed_start_s: float = 0.0
+    """Silence that is cut off its beginning."""
+    trimmed_end_s: float = 0.0
+    """Silence that is cut off its end."""
 
 
 def decode_reference(source: Path | str | bytes) -> Waveform:
@@ -96,7 +113,7 @@ def quality(waveform: Waveform) -> ReferenceQuality:
     samples = waveform.samples
     loudness = loudness_dbfs(samples)
     clipped = (samples.abs() >= _FULL_SCALE).float().mean().item()
-    silent = _silent_share(samples, max(1, round(_FRAME_SECONDS * waveform.sample_rate_hz)))
+    silent = 1.0 - sounding(waveform).float().mean().item()
     remarks = (
         (waveform.seconds < _WARN_SHORT_SECONDS, f"short: {waveform.seconds:.1f} s; 5 s or more carry a voice better"),
         (clipped > _WARN_CLIPPED_SHARE, f"clipped: {clipped:.1%} of the samples are at full scale"),
@@ -114,6 +131,15 @@ def quality(waveform: Waveform) -> ReferenceQuality:
         silent_share=silent,
         warnings=tuple(remark for applies, remark in remarks if applies),
     )
+
+
+def sounding(waveform: Waveform) -> Tensor:
+    """[frames] bool, one for each whole FRAME_SECONDS: whether it is less than 40 dB under the loud frames."""
+    frame = max(1, round(FRAME_SECONDS * waveform.sample_rate_hz))
+    frames = waveform.samples[: waveform.samples.shape[0] // frame * frame].view(-1, frame)
+    levels = frames.square().mean(dim=1).sqrt()
+    loud = torch.quantile(levels, _LOUD_QUANTILE)
+    return levels >= max(loud.item() * _SILENT_BELOW_LOUD, _SILENT_RMS)
 
 
 def loudness_dbfs(samples: Tensor) -> float:
@@ -147,23 +173,18 @@ def _decode(data: bytes) -> Waveform:
                     max_seconds=f"{MAX_SECONDS:g}",
                     seconds=f"{frames / rate:.3f}",
                 )
-            # One frame over the limit is asked for at most, whatever a compressed file's header claims.
-            samples = file.read(int(MAX_SECONDS * rate) + 1, dtype="float32", always_2d=True)
+            # One frame over the limit is asked for at most, whatever a compressed file's header claims; and a second
+            # at a time, since many channels take many times the memory of their mean.
+            blocks = file.blocks(rate, frames=int(MAX_SECONDS * rate) + 1, dtype="float32", always_2d=True)
+            means = [torch.from_numpy(block).mean(dim=1) for block in blocks]
     except soundfile.LibsndfileError as error:
         raise _rejected("NOT_AUDIO", f"the reference is not audio that can be decoded: {error}") from error
-    if samples.shape[0] == 0:
+    mono = torch.cat(means) if means else torch.zeros(0)
+    if len(mono) == 0:
         raise _rejected("EMPTY", "the reference audio is empty: it has no samples")
-    mono = torch.from_numpy(samples).mean(dim=1)
     if not torch.isfinite(mono).all():
         raise _rejected("NOT_AUDIO", "the reference audio has samples that are not numbers")
     return Waveform(samples=mono, sample_rate_hz=rate, channels=channels)
-
-
-def _silent_share(samples: Tensor, frame: int) -> float:
-    frames = samples[: samples.shape[0] // frame * frame].view(-1, frame)
-    levels = frames.square().mean(dim=1).sqrt()
-    loud = torch.quantile(levels, _LOUD_QUANTILE)
-    return (levels < max(loud.item() * _SILENT_BELOW_LOUD, _SILENT_RMS)).float().mean().item()
 
 
 def _too_large(size: int) -> ReferenceRejected:

@@ -34,6 +34,9 @@ FRAME_SECONDS = 0.02
 
 _FIELD = "reference_audio"
 _MAX_BYTES = 256 * 1024 * 1024
+_MAX_VALUES = 256 * 2**20
+"""Samples of all channels, 1 GiB of them: ten minutes of eight channels at 48 kHz, and no more where a small file of
+silence claims a large rate."""
 _RATES_HZ = range(4_000, 400_000)
 _SILENT_RMS = 10 ** (-70 / 20)  # a whole clip softer than this holds no voice
 _SILENT_BELOW_LOUD = 10 ** (-40 / 20)  # a frame this far under the loud frames is a pause
@@ -89,7 +92,8 @@ def decode_reference(source: Path | str | bytes) -> Waveform:
     """Decode a file, or a file's bytes, of any kind libsndfile reads (WAV, FLAC, OGG, MP3, ...), and check it.
 
     Raises ReferenceRejected, field `reference_audio`: REFERENCE_EMPTY, REFERENCE_NOT_AUDIO, REFERENCE_TOO_SHORT
-    (metadata `min_seconds`, `seconds`), REFERENCE_TOO_LONG (`max_seconds`, or `max_bytes`), REFERENCE_SILENT.
+    (metadata `min_seconds`, `seconds`), REFERENCE_TOO_LONG (`max_seconds`, `max_bytes` or `max_samples`),
+    REFERENCE_SILENT.
     """
     data = source if isinstance(source, bytes) else _read(Path(source))
     if not data:
@@ -173,15 +177,21 @@ def _decode(data: bytes) -> Waveform:
                     max_seconds=f"{MAX_SECONDS:g}",
                     seconds=f"{frames / rate:.3f}",
                 )
-            # One frame over the limit is asked for at most, whatever a compressed file's header claims; and a second
-            # at a time, since many channels take many times the memory of their mean.
-            blocks = file.blocks(rate, frames=int(MAX_SECONDS * rate) + 1, dtype="float32", always_2d=True)
-            means = [torch.from_numpy(block).mean(dim=1) for block in blocks]
+            # One frame over the limit is asked for at most, whatever a compressed file's header claims.
+            wanted = min(frames, int(MAX_SECONDS * rate) + 1)
+            if wanted * channels > _MAX_VALUES:
+                raise _rejected(
+                    "TOO_LONG",
+                    f"the reference audio has {wanted} samples in each of {channels} channels, too many",
+                    max_samples=str(_MAX_VALUES // channels),
+                )
+            # In one go: the library seeks between two reads, and MP3 is not the same after a seek.
+            samples = file.read(wanted, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise _rejected("NOT_AUDIO", f"the reference is not audio that can be decoded: {error}") from error
-    mono = torch.cat(means) if means else torch.zeros(0)
-    if len(mono) == 0:
+    if samples.shape[0] == 0:
         raise _rejected("EMPTY", "the reference audio is empty: it has no samples")
+    mono = torch.from_numpy(samples).mean(dim=1)
     if not torch.isfinite(mono).all():
         raise _rejected("NOT_AUDIO", "the reference audio has samples that are not numbers")
     return Waveform(samples=mono, sample_rate_hz=rate, channels=channels)

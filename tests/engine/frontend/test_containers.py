@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from oncue_engine.errors import ReferenceRejected
+from oncue_engine.frontend import audio
 from oncue_engine.frontend.audio import MIN_SECONDS, decode_reference
 from oncue_engine.frontend.prompt_clip import prompt_clip
 from oncue_engine.requests import ReferenceOptions
@@ -70,10 +71,12 @@ def test_each_container_gives_the_mean_of_its_channels(
     assert float(np.corrcoef(found, want)[0, 1]) > 0.99
 
 
-def test_long_files_of_many_channels_are_read_in_pieces_that_join() -> None:
-    written = tones(8_000, 5, seconds=3.37)
-    clip = decode_reference(encoded(written, 8_000, "WAV", "FLOAT"))
-    np.testing.assert_array_equal(clip.samples.numpy(), torch.from_numpy(written).mean(dim=1).numpy())
+def test_a_file_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "_MAX_VALUES", 6 * 90_000)  # the real limit takes a GiB to reach
+    assert decode_reference(encoded(tones(44_100, 6), 44_100, "FLAC", "PCM_16")).channels == 6
+    with pytest.raises(ReferenceRejected) as caught:
+        decode_reference(encoded(tones(48_000, 6), 48_000, "FLAC", "PCM_16"))
+    assert (caught.value.reason, caught.value.metadata) == ("REFERENCE_TOO_LONG", {"max_samples": "90000"})
 
 
 def test_floats_beyond_full_scale_are_kept_and_brought_down_as_a_prompt() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile  # type: ignore[import-untyped]
+import soundfile
 import torch
 
 from oncue_engine.checkpoints.loaded import LoadedModel

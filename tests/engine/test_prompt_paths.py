@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import soxr  # type: ignore[import-untyped]
+import soxr
 import torch
 from torch import Tensor
 

@@ -17,12 +17,14 @@ from torch import Tensor
 from oncue_engine.checkpoints.config import read_config
 from oncue_engine.checkpoints.loaded import LoadedModel
 from oncue_engine.checkpoints.random_public import build_random
-from oncue_engine.conditioning import Conditioner, EmotionConditioning, VoiceConditioning
+from oncue_engine.conditioning import Conditioner, EmotionConditioning
 from oncue_engine.frontend.audio import Waveform
 from oncue_engine.frontend.fbank import fbank, minus_mean
 from oncue_engine.frontend.mel import log_mel
 from oncue_engine.frontend.resample import sinc_resample
 from oncue_engine.frontend.speech_features import speech_features
+from oncue_engine.kinds.indextts2 import IndexTTS2
+from oncue_engine.kinds.indextts2_prompts import IndexTTS2Voice
 
 FILE_HZ, NATIVE_HZ, ENCODER_HZ = 44_100, 22_050, 16_000
 NATIVE_SAMPLES, ENCODER_SAMPLES = 330_750, 240_000
@@ -57,13 +59,15 @@ def native(clip: Waveform) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def voice(model: LoadedModel, clip: Waveform, tmp_path_factory: pytest.TempPathFactory) -> VoiceConditioning:
-    return Conditioner(model, tmp_path_factory.mktemp("voice")).encode_voice(clip)
+def voice(model: LoadedModel, clip: Waveform, tmp_path_factory: pytest.TempPathFactory) -> IndexTTS2Voice:
+    made = Conditioner(IndexTTS2(model), tmp_path_factory.mktemp("voice")).encode_voice(clip)
+    assert isinstance(made, IndexTTS2Voice)
+    return made
 
 
 @pytest.fixture(scope="module")
 def emotion(model: LoadedModel, clip: Waveform, tmp_path_factory: pytest.TempPathFactory) -> EmotionConditioning:
-    return Conditioner(model, tmp_path_factory.mktemp("emotion")).make_emotion("e" * 64, clip)
+    return Conditioner(IndexTTS2(model), tmp_path_factory.mktemp("emotion")).make_emotion("e" * 64, clip)
 
 
 @torch.no_grad()
@@ -89,7 +93,7 @@ def off(found: Tensor, want: Tensor) -> float:
 
 
 def test_the_speaker_is_heard_through_22050_hz(
-    model: LoadedModel, clip: Waveform, native: Tensor, voice: VoiceConditioning
+    model: LoadedModel, clip: Waveform, native: Tensor, voice: IndexTTS2Voice
 ) -> None:
     right = heard(model, sinc_resample(native, NATIVE_HZ, ENCODER_HZ))
     wrong = heard(model, at(clip.samples, ENCODER_HZ, ENCODER_SAMPLES))
@@ -100,7 +104,7 @@ def test_the_speaker_is_heard_through_22050_hz(
 
 
 def test_an_emotion_is_heard_at_16000_hz_directly(
-    model: LoadedModel, clip: Waveform, native: Tensor, voice: VoiceConditioning, emotion: EmotionConditioning
+    model: LoadedModel, clip: Waveform, native: Tensor, voice: IndexTTS2Voice, emotion: EmotionConditioning
 ) -> None:
     right = heard(model, at(clip.samples, ENCODER_HZ, ENCODER_SAMPLES))["emotion"]
     wrong = heard(model, sinc_resample(native, NATIVE_HZ, ENCODER_HZ))["emotion"]
@@ -112,7 +116,7 @@ def test_an_emotion_is_heard_at_16000_hz_directly(
 
 
 def test_s2m_continues_the_first_15_seconds_at_22050_hz(
-    model: LoadedModel, native: Tensor, voice: VoiceConditioning
+    model: LoadedModel, native: Tensor, voice: IndexTTS2Voice
 ) -> None:
     assert voice.prompt_mel.shape == (80, 1291)  # floor(330 750 / 256)
     torch.testing.assert_close(voice.prompt_mel, log_mel(native[None], model.config.mel)[0], rtol=0, atol=2e-3)
@@ -120,7 +124,7 @@ def test_s2m_continues_the_first_15_seconds_at_22050_hz(
 
 
 def test_the_codes_of_the_prompt_are_those_of_the_speakers_way(
-    model: LoadedModel, native: Tensor, voice: VoiceConditioning
+    model: LoadedModel, native: Tensor, voice: IndexTTS2Voice
 ) -> None:
     with torch.no_grad():
         rows = features(model, sinc_resample(native, NATIVE_HZ, ENCODER_HZ))
@@ -129,28 +133,29 @@ def test_the_codes_of_the_prompt_are_those_of_the_speakers_way(
 
 
 def test_the_cut_is_made_after_resampling_and_from_the_start(
-    model: LoadedModel, clip: Waveform, voice: VoiceConditioning, tmp_path: Path
+    model: LoadedModel, clip: Waveform, voice: IndexTTS2Voice, tmp_path: Path
 ) -> None:
     """What lies behind 15 s is not heard, and the last sample before is not the last of a file that ends there."""
     generator = torch.Generator().manual_seed(8)
     behind = clip.samples.clone()
     behind[16 * FILE_HZ + 1 :] = torch.randn(FILE_HZ - 1, generator=generator)
-    other = Conditioner(model, tmp_path).encode_voice(Waveform(behind, FILE_HZ))
+    other = Conditioner(IndexTTS2(model), tmp_path).encode_voice(Waveform(behind, FILE_HZ))
     for name in ("latents", "style", "prompt_mel", "prompt_condition", "base_emotion", "own_emotion"):
         assert torch.equal(getattr(other, name), getattr(voice, name)), name
-    cut_first = Conditioner(model, tmp_path).encode_voice(Waveform(clip.samples[: 15 * FILE_HZ], FILE_HZ))
+    cut_first = Conditioner(IndexTTS2(model), tmp_path).encode_voice(Waveform(clip.samples[: 15 * FILE_HZ], FILE_HZ))
     assert not torch.equal(cut_first.prompt_mel[:, -1], voice.prompt_mel[:, -1])
     assert torch.equal(cut_first.prompt_mel[:, :-4], voice.prompt_mel[:, :-4])
 
 
 def test_a_file_at_the_native_rate_is_not_resampled_first(model: LoadedModel, tmp_path: Path, native: Tensor) -> None:
     file = Waveform(torch.cat((native, torch.ones(5_000))), NATIVE_HZ)
-    voice = Conditioner(model, tmp_path).encode_voice(file)
+    voice = Conditioner(IndexTTS2(model), tmp_path).encode_voice(file)
+    assert isinstance(voice, IndexTTS2Voice)
     assert torch.equal(voice.prompt_mel, log_mel(native[None], model.config.mel)[0])
     right = heard(model, sinc_resample(native, NATIVE_HZ, ENCODER_HZ))
     assert torch.equal(voice.base_emotion, right["emotion"]) and torch.equal(voice.style, right["style"])
 
 
 def test_a_short_clip_is_taken_whole(model: LoadedModel, tmp_path: Path, native: Tensor) -> None:
-    voice = Conditioner(model, tmp_path).encode_voice(Waveform(native[: 3 * NATIVE_HZ], NATIVE_HZ))
+    voice = Conditioner(IndexTTS2(model), tmp_path).encode_voice(Waveform(native[: 3 * NATIVE_HZ], NATIVE_HZ))
     assert voice.prompt_mel.shape == (80, 3 * NATIVE_HZ // 256)

@@ -63,6 +63,7 @@ class Engine:
     def __init__(self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions) -> None:
         """Use `Engine.load`."""
         self._model = model
+        self._info = describe(model, name, options, max_live=_MAX_LIVE)
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.speech
@@ -73,7 +74,6 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = describe(model, name, max_live=_MAX_LIVE)
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
@@ -137,6 +137,7 @@ class Engine:
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
             emotion_weights=weights,
+            duration_control=self._info.duration_control,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:

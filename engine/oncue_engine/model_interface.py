@@ -124,6 +124,11 @@ class SpeechModel(Protocol):
         """`trained` or `constructed` (EngineInfo)."""
 
     @property
+    def duration_experiment(self) -> bool:
+        """Whether it can be told a length in a row that it may not have been trained to read
+        (EngineOptions.duration_row_experiment): its token stage does so where the options say it."""
+
+    @property
     def hop_samples(self) -> int:
         """Native samples of a mel frame."""
 

@@ -39,6 +39,10 @@ class EngineOptions:
     number of flow steps. Slower where many speak."""
     flow_steps: int | None = None
     """Flow steps of every chunk; None: the model's own number."""
+    duration_row_experiment: bool = False
+    """Tell a length to a model that was not trained for it, or does not say, in a row where it may have learnt to look:
+    exact lengths are exact as ever, and whether the pace follows is for the ear. Only of models that have such a row
+    and no trained one (SpeechModel.duration_experiment)."""
     pipeline: PipelineName = "oncue"
     """Another one than the engine's own is for measurements (baselines)."""
 
@@ -64,6 +68,7 @@ class EngineOptions:
             dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
             deterministic=self.deterministic,
             flow_steps=self.flow_steps,
+            duration_row_experiment=self.duration_row_experiment,
         )
 
 
@@ -78,6 +83,7 @@ class ResolvedOptions:
     """Of matrix products in flow and vocoder."""
     deterministic: bool
     flow_steps: int | None
+    duration_row_experiment: bool = False
 
 
 _MAX_LANES = 2

@@ -199,6 +199,8 @@ class UtterancePlan:
     """The narrower range in which it also sounds natural."""
     emotion_weights: EmotionWeights | None = None
     """What the request's emotion comes down to: as in Started."""
+    duration_control: str = "constructed"
+    """How a length would be reached: EngineInfo.duration_control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +275,8 @@ class EngineInfo:
     native_rate_hz: int
     token_rate_hz: float
     duration_control: str
-    """`trained` (tied duration row) or `constructed` (forced stop and frame budget only)."""
+    """`trained` (tied duration row), `constructed` (forced stop and frame budget only), or `experiment` (those, and the
+    length told in a row that the model may not have been trained to read)."""
     max_text_chars: int
     max_tokens_per_segment: int
     max_reference_s: float

@@ -19,7 +19,8 @@ from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length
 from .delivery import UtteranceHandle
 from .engine_info import describe
 from .errors import Unsupported
-from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
+from .frontend.audio import ReferenceQuality, Waveform, decode_reference
+from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
 from .kinds.indextts2 import IndexTTS2
 from .kinds.opening import open_model
@@ -34,6 +35,7 @@ from .requests import (
     Event,
     LengthPolicy,
     Reference,
+    ReferenceOptions,
     SegmentPlan,
     TargetSamples,
     TargetTokens,
@@ -61,6 +63,7 @@ class Engine:
     def __init__(self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions) -> None:
         """Use `Engine.load`."""
         self._model = model
+        self._info = describe(model, name, options, max_live=_MAX_LIVE)
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.speech
@@ -71,7 +74,6 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = describe(model, name, max_live=_MAX_LIVE, decoding=options.decoding)
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
@@ -135,6 +137,7 @@ class Engine:
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
             emotion_weights=weights,
+            duration_control=self._info.duration_control,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:
@@ -154,11 +157,9 @@ class Engine:
             if isinstance(request.length, TargetSamples) and request.length_policy is not LengthPolicy.ADVISE
             else None,
             # Clips that must be encoded are read here, so that a bad one is refused at once.
-            voice_clip=self._clip(request.voice)
-            if self._conditioner.find_voice(request.voice.sha256) is None
-            else None,
+            voice_clip=self._clip(request.voice) if self._conditioner.find_voice(request.voice.key) is None else None,
             emotion_clip=self._clip(emotion)
-            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
+            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.key) is None
             else None,
             expected_s=self._expected_s(request, limits),
             sampling=request.sampling or self._info.sampling,
@@ -170,7 +171,7 @@ class Engine:
 
         Raises ReferenceRejected.
         """
-        if self._conditioner.find_voice(reference.sha256) is not None:
+        if self._conditioner.find_voice(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.voice(reference, clip))
@@ -182,7 +183,7 @@ class Engine:
         """
         if not self._info.emotion_from_clips:
             raise clips_unsupported()
-        if self._conditioner.find_emotion(reference.sha256) is not None:
+        if self._conditioner.find_emotion(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
@@ -196,9 +197,12 @@ class Engine:
             raise words_unsupported()
         return self._words.weigh(words)
 
-    def inspect_reference(self, path: Path) -> ReferenceQuality:
-        """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
-        return quality(decode_reference(path))
+    def inspect_reference(self, path: Path, options: ReferenceOptions | None = None) -> ReferenceQuality:
+        """Report on a clip, and on what becomes of it under `options` (None: the usual ones).
+
+        Raises ReferenceRejected for one that cannot become a prompt.
+        """
+        return report(decode_reference(path), options or ReferenceOptions())
 
     # Checks
 
@@ -237,7 +241,7 @@ class Engine:
         return UtteranceHandle(utterance.delivery, self._scheduler.wake)
 
     def _clip(self, reference: Reference) -> Waveform:
-        return decode_reference(reference.path)
+        return read_prompt(reference)
 
     def _count_encodes(self, work: Callable[[], object]) -> int:
         def counted() -> int:

@@ -128,6 +128,11 @@ class SpeechModel(Protocol):
         """What `token_stage` can be asked for."""
 
     @property
+    def duration_experiment(self) -> bool:
+        """Whether it can be told a length in a row that it may not have been trained to read
+        (EngineOptions.duration_row_experiment): its token stage does so where the options say it."""
+
+    @property
     def hop_samples(self) -> int:
         """Native samples of a mel frame."""
 

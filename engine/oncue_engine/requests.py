@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "PacingMode",
     "Priority",
     "Reference",
+    "ReferenceOptions",
     "Sampling",
     "SegmentPlan",
     "Started",
@@ -41,14 +42,31 @@ EMOTION_NAMES: tuple[str, ...] = ("happy", "angry", "sad", "afraid", "disgusted"
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceOptions:
+    """How a clip becomes a prompt (frontend/prompt_clip.py)."""
+
+    trim_silence: bool = False
+    """Silence before the first sound and after the last is cut; nothing inside."""
+    keep_level: bool = False
+    """A clip that is far too quiet or too loud is taken as it is, not brought into range."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A clip that conditions speech: a path to audio that libsndfile reads, and the SHA-256 of its bytes (hex).
 
-    The engine prepares it on first use and keeps the tensors under (sha256, model), so the path is only read then.
+    The engine prepares it on first use and keeps the tensors under (key, model), so the path is only read then.
     """
 
     path: Path
     sha256: str
+    options: ReferenceOptions = field(default_factory=ReferenceOptions)
+
+    @property
+    def key(self) -> str:
+        """What tells its tensors from those of other clips: the hash, and options that are not the usual ones."""
+        chosen = [name for name, value in asdict(self.options).items() if value]
+        return "+".join([self.sha256, *chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +200,8 @@ class UtterancePlan:
     """The narrower range in which it also sounds natural."""
     emotion_weights: EmotionWeights | None = None
     """What the request's emotion comes down to: as in Started."""
+    duration_control: str = "constructed"
+    """How a length would be reached: EngineInfo.duration_control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +278,8 @@ class EngineInfo:
     native_rate_hz: int
     token_rate_hz: float
     duration_control: str
-    """`trained` (tied duration row) or `constructed` (forced stop and frame budget only)."""
+    """`trained` (tied duration row), `constructed` (forced stop and frame budget only), or `experiment` (those, and the
+    length told in a row that the model may not have been trained to read)."""
     max_text_chars: int
     max_tokens_per_segment: int
     max_reference_s: float

@@ -59,6 +59,13 @@ def serve(
     flow_steps: Annotated[
         int | None, typer.Option(min=1, help="Flow steps of every chunk; default: the model's own number.")
     ] = None,
+    duration_experiment: Annotated[
+        bool,
+        typer.Option(
+            "--duration-experiment",
+            help="Tell a model with two speed rows how long it shall speak, where it may have learnt to look.",
+        ),
+    ] = False,
     requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,
     reflection: Annotated[bool, typer.Option(help="Tell clients the contract.")] = True,
@@ -82,7 +89,18 @@ def serve(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline, decoding, beams),
+        engine=EngineOptions(
+            lanes,
+            threads,
+            weights,
+            precision,
+            deterministic,
+            flow_steps,
+            duration_row_experiment=duration_experiment,
+            pipeline=pipeline,
+            decoding=decoding,
+            beams=beams,
+        ),
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,

@@ -22,6 +22,7 @@ from .delivery import UtteranceHandle
 from .engine_info import describe
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.text import TextSegment
+from .model.emotion_bank import normalize_weights
 from .options import EngineOptions
 from .pipeline import Pipeline
 from .request_checks import check_emotion, check_settings, words_unsupported
@@ -207,10 +208,16 @@ class Engine:
         return segments, limits, lengths
 
     def _resolve(self, request: UtteranceRequest) -> UtteranceRequest:
-        """The request with weights in place of words, found in the caller's time and not in the engine's."""
-        if not isinstance(request.emotion, EmotionWords):
-            return request
-        return replace(request, emotion=self.weigh_words(request.emotion))
+        """The request with the weights that it comes down to: found for words, in the caller's time and not in the
+        engine's, and with bias and cap applied."""
+        emotion, mixing = request.emotion, request.emotion_mixing
+        if isinstance(emotion, EmotionWords):
+            emotion = self.weigh_words(emotion)
+        if isinstance(emotion, EmotionWeights) and (mixing.apply_bias or mixing.cap_sum):
+            found = normalize_weights(emotion.weights, bias=mixing.apply_bias, cap=mixing.cap_sum)
+            emotion = EmotionWeights.as_told(found)
+            mixing = replace(mixing, apply_bias=False, cap_sum=False)
+        return replace(request, emotion=emotion, emotion_mixing=mixing)
 
     def _natural(self, segments: list[TextSegment]) -> list[int]:
         most = self._geometry.max_segment_tokens

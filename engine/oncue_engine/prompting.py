@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .conditioning import Conditioner, VoiceConditioning
 from .frontend.audio import Waveform
-from .model.emotion_bank import EmotionBank, mix_bank, scale_weights
+from .model.emotion_bank import EmotionBank, mix_bank, nearest_rows, random_rows, scale_weights
 from .model.t2s import merge_emotion
 from .requests import EmotionWeights, EmotionWords, Reference, UtteranceRequest
 
@@ -23,7 +23,9 @@ def prepare_prompts(
 ) -> tuple[VoiceConditioning, Tensor]:
     """(voice, emotion vector [M]) of a request; clips are encoded where their tensors are not kept yet.
 
-    ValueError for an emotion in words (it must be weights by now), and for weights where there is no `bank`.
+    No emotion means the voice's own clip at full strength; strength scales weights and cuts them to four decimals (spec
+    1.4). Bias and cap have been applied before (`Engine.speak`). ValueError for an emotion in words (it must be weights
+    by now), and for weights where there is no `bank`.
     """
     voice = conditioner.voice(request.voice, voice_clip)
     match request.emotion:
@@ -35,7 +37,9 @@ def prepare_prompts(
         case EmotionWeights(weights):
             if bank is None:
                 raise ValueError("emotion weights need a bank")
-            scaled = torch.tensor(scale_weights(weights, request.emotion_strength))
-            return voice, mix_bank(bank, voice.style[None], scaled, voice.own_emotion[None])[0]
+            scaled = torch.tensor(scale_weights(weights, request.emotion_strength))  # [8]
+            by_chance = request.emotion_mixing.random_style
+            rows = random_rows(bank, request.seed) if by_chance else nearest_rows(bank, voice.style[None])  # [8]
+            return voice, mix_bank(bank, rows, scaled, voice.own_emotion[None])[0]
         case EmotionWords():
             raise ValueError("an emotion in words must have become weights")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords, UtteranceRequest
+from .requests import EMOTION_NAMES, EmotionMixing, EmotionWeights, EmotionWords, UtteranceRequest
 
 __all__ = ["HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "check_emotion", "check_settings", "words_unsupported"]
 
@@ -49,7 +50,7 @@ def check_settings(request: UtteranceRequest) -> None:
 
 
 def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, words: bool) -> None:
-    """InvalidRequest for a strength or weights out of range; Unsupported for what the model does not have.
+    """InvalidRequest for a strength, weights or options that do not hold; Unsupported for what the model does not have.
 
     `supported`: names of EMOTION_NAMES that the model can be given as weights; `words`: whether it takes words.
     """
@@ -62,6 +63,8 @@ def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, word
         )
     if isinstance(request.emotion, EmotionWords) and not words:
         raise words_unsupported()
+    if not isinstance(request.emotion, EmotionWords | EmotionWeights):
+        _check_unmixed(request.emotion_mixing)
     if isinstance(request.emotion, EmotionWeights):
         _check_weights(request.emotion.weights, supported)
 
@@ -71,6 +74,16 @@ def words_unsupported() -> Unsupported:
     return Unsupported(
         "this model takes no emotion in words", reason="EMOTION_WORDS_UNSUPPORTED", field="emotion.words"
     )
+
+
+def _check_unmixed(mixing: EmotionMixing) -> None:
+    for option in fields(mixing):
+        if getattr(mixing, option.name):
+            raise InvalidRequest(
+                f"{option.name} is for an emotion by weights or in words, not for a clip or none",
+                reason="EMOTION_OPTION_WITHOUT_WEIGHTS",
+                field=f"emotion.{option.name}",
+            )
 
 
 def _check_weights(weights: tuple[float, ...], supported: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from oncue.v1 import speech_service_pb2 as pb
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest, ReferenceRejected
 from oncue_engine.requests import (
+    EmotionMixing,
     EmotionWeights,
     EmotionWords,
     LengthPolicy,
@@ -127,6 +128,11 @@ class Resolver:
                     sample_rate_hz=format_.sample_rate_hz,
                     emotion=emotion,
                     emotion_strength=message.emotion.strength if message.emotion.HasField("strength") else 1.0,
+                    emotion_mixing=EmotionMixing(
+                        apply_bias=message.emotion.apply_bias,
+                        cap_sum=message.emotion.cap_sum,
+                        random_style=message.emotion.random_style,
+                    ),
                     length=target,
                     length_policy=policy,
                     sampling=speech_limits.sampling(message.sampling),

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from oncue.audio import Clip, Encoding
-from oncue.emotions import Emotions
+from oncue.emotions import EmotionMixing, Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
 from oncue.scheduling import Priority, Scheduling
@@ -75,6 +75,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -102,6 +103,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -120,6 +122,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -140,6 +143,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -157,6 +161,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -169,6 +174,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from .stage_runner import StageRunner
 from .utterance import Utterance
 from .warm_up import warm_up
 from .word_weights import WordWeights
+from .words.kept_answers import KeptAnswers
 
 __all__ = ["Engine", "UtteranceHandle"]
 
@@ -71,7 +73,10 @@ class Engine:
             max_segment_tokens=speech.max_segment_tokens,
         )
         self._info = describe(model, name, max_live=_MAX_LIVE)
-        self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
+        self._words = None
+        if model.emotion_words is not None:
+            kept = KeptAnswers(data_dir / "emotion_words", model.fingerprint)
+            self._words = WordWeights(model.emotion_words, kept)
 
     @classmethod
     def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
@@ -184,13 +189,20 @@ class Engine:
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
 
     def weigh_words(self, words: EmotionWords) -> EmotionWeights:
-        """The weights that words come down to, in the order of EMOTION_NAMES; their sum is 1. Blocks for milliseconds.
+        """The weights that words come down to, in the order of EMOTION_NAMES. Blocks while the model works: for
+        milliseconds with the embedded one, for seconds with a public one.
 
-        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID).
+        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID), Overloaded
+        (EMOTION_WORDS_BUSY), GenerationFailed (EMOTION_WORDS_UNREADABLE, _TIMEOUT, _CRASHED).
         """
+        return self.weighing(words).result()
+
+    def weighing(self, words: EmotionWords) -> Future[EmotionWeights]:
+        """As `weigh_words`, without waiting. What the words or the engine lack is raised at once, the rest by the
+        future, which may be cancelled."""
         if self._words is None:
             raise words_unsupported()
-        return self._words.weigh(words)
+        return self._words.weighing(words)
 
     def inspect_reference(self, path: Path) -> ReferenceQuality:
         """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""

@@ -104,14 +104,17 @@ async def _emotion(utterance: Utterance) -> speech_service_pb2.UtteranceEmotion 
         if mixing != EmotionMixing():
             raise ValueError("emotion_mixing needs an emotion")
         return None
-    return speech_service_pb2.UtteranceEmotion(
-        name=emotion_name(emotion) if isinstance(emotion, Emotion | str) else None,
-        inline=None if isinstance(emotion, Emotion | str) else await source_message(emotion),
+    message = speech_service_pb2.UtteranceEmotion(
         strength=utterance.emotion_strength,
         apply_bias=mixing.bias,
         cap_sum=mixing.cap,
         random_style=mixing.random_style,
     )
+    if isinstance(emotion, Emotion | str):
+        message.name = emotion_name(emotion)
+    else:
+        message.inline.CopyFrom(await source_message(emotion))
+    return message
 
 
 def _length(utterance: Utterance) -> speech_service_pb2.Length | None:

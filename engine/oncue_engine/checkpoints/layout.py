@@ -6,7 +6,7 @@
     text.json                                                       natural pace (pace.py)
     emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
                                                                     where the model has them
-    emotion_words/                                                  words to emotion weights, where it has that
+    emotion_words/, or qwen0.6bemo4-merge/ of the public files      words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
 """
@@ -29,6 +29,7 @@ __all__ = [
     "EMOTION_BANK_FILE",
     "EMOTION_WORDS_FOLDER",
     "PACE_FILE",
+    "PUBLIC_WORDS_FOLDER",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "fill",
@@ -50,6 +51,8 @@ EMOTION_BANK_FILE = "emotion_bank.safetensors"
 EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
+PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
+"""As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
 _CONFIG_FILE = "config.yaml"
 
@@ -122,7 +125,8 @@ def fingerprint(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
-    words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
+    folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
+    words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
     for name in (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)):
         path = folder / name
         if not path.is_file():

@@ -18,11 +18,14 @@ from ..model.codec import SemanticCodec
 from ..model.emotion_bank import EmotionBank
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
+from ..words.qwen_words import QwenWords
 from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 from .config import ModelConfig, read_config
 from .layout import (
     EMOTION_WORDS_FOLDER,
     PACE_FILE,
+    PUBLIC_WORDS_FOLDER,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
@@ -51,7 +54,7 @@ class LoadedModel:
     s2mel: S2Mel
     vocoder: BigVGAN
     emotion_bank: EmotionBank | None
-    emotion_words: WordsToEmotion | None
+    emotion_words: WordsWeigher | None
     """Words to weights of the bank's emotions, where the model has that."""
 
     @property
@@ -88,7 +91,7 @@ def load_model(folder: Path) -> LoadedModel:
         s2mel=s2mel,
         vocoder=vocoder,
         emotion_bank=bank,
-        emotion_words=_emotion_words(folder / EMOTION_WORDS_FOLDER, bank),
+        emotion_words=_emotion_words(folder, bank),
     )
 
 
@@ -128,14 +131,21 @@ def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:
     return EmotionBank(styles=tensors["feat1"], emotions=tensors["feat2"], counts=counts)
 
 
-def _emotion_words(folder: Path, bank: EmotionBank | None) -> WordsToEmotion | None:
-    """The student in `folder`. CheckpointError where it does not read, or where the bank lacks what it gives."""
-    if not folder.is_dir():
+def _emotion_words(model: Path, bank: EmotionBank | None) -> WordsWeigher | None:
+    """What turns words into weights: the student, or the public Qwen, or nothing where `model` has neither.
+
+    CheckpointError where it does not read, or where the bank lacks what it gives.
+    """
+    folder = next(
+        (model / name for name in (EMOTION_WORDS_FOLDER, PUBLIC_WORDS_FOLDER) if (model / name).is_dir()), None
+    )
+    if folder is None:
         return None
     if bank is None:
         raise CheckpointError(f"{folder.name} is there, but no emotion bank for its weights")
     try:
-        words = WordsToEmotion.load(folder)
+        words: WordsWeigher
+        words = WordsToEmotion.load(folder) if folder.name == EMOTION_WORDS_FOLDER else QwenWords.open(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{folder.name}: {error}", reason=error.reason) from error
     lacking = sorted(set(words.emotions) - set(bank.names))

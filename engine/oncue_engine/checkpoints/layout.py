@@ -8,7 +8,7 @@
                                                                     where the model has them
     glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
                                                                     has that
-    emotion_words/                                                  words to emotion weights, where it has that
+    emotion_words/, or qwen0.6bemo4-merge/ of the public files      words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
 """
@@ -32,6 +32,7 @@ __all__ = [
     "EMOTION_WORDS_FOLDER",
     "GLOSSARY_FILE",
     "PACE_FILE",
+    "PUBLIC_WORDS_FOLDER",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
@@ -55,6 +56,8 @@ EMOTION_BANK_FILE = "emotion_bank.safetensors"
 EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
+PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
+"""As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
 GLOSSARY_FILE = "glossary.yaml"
 _CONFIG_FILE = "config.yaml"
@@ -132,7 +135,8 @@ def fingerprint(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
-    words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
+    folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
+    words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
     for name in (*names, SENTENCEPIECE_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words)):
         path = folder / name
         if not path.is_file():

@@ -19,7 +19,7 @@ from ..model.packed_vocoder import inference_form
 from ..options import DecodingName, ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
-from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 from .indextts2_prompts import IndexTTS2Prompts, IndexTTS2Voice
 
 __all__ = ["IndexTTS2", "IndexTTS2Semantics"]
@@ -72,7 +72,7 @@ class IndexTTS2:
         return () if bank is None else bank.names
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         return self.networks.emotion_words
 
     @property

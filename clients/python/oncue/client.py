@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from oncue.audio import Clip, Encoding
-from oncue.emotions import Emotions
+from oncue.emotions import EmotionMixing, Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
 from oncue.lexicon import LexiconArgument
@@ -76,6 +76,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -104,6 +105,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -123,6 +125,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -144,6 +147,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -162,6 +166,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -175,6 +180,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,

@@ -26,7 +26,18 @@ from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
 
-__all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "read_config"]
+__all__ = [
+    "DEFAULT_KIND",
+    "ModelConfig",
+    "SemanticEncoderConfig",
+    "SpeechConfig",
+    "model_kind",
+    "parse_config",
+    "read_config",
+]
+
+DEFAULT_KIND = "indextts2"
+"""Of a config that does not say its kind: the public ones do not."""
 
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
@@ -152,6 +163,15 @@ class ModelConfig:
                 raise CheckpointError(f"oncue.{name} {value} exceeds the T2S position table: {longest}")
 
 
+def model_kind(folder: Path) -> str:
+    """`kind` in `folder/config.yaml`; DEFAULT_KIND where it says none, or where reading it will say what is wrong."""
+    try:
+        raw = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return DEFAULT_KIND
+    return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
+
+
 def read_config(folder: Path) -> ModelConfig:
     """Read `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
     path = folder / "config.yaml"
@@ -164,13 +184,19 @@ def read_config(folder: Path) -> ModelConfig:
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} is not a mapping")
     try:
-        return _parse(raw)
+        return parse_config(raw)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
+    """The fields of a config.yaml. CheckpointError naming the section or field that is wrong."""
+    try:
+        return _parse(raw)
     except KeyError as error:
-        raise CheckpointError(f"{path}: {error} is missing") from error
+        raise CheckpointError(f"{error} is missing") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(str(error)) from error
 
 
 def _parse(raw: Mapping[str, Any]) -> ModelConfig:

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oncue.v1 import audio_pb2 as _audio_pb2
 from oncue.v1 import emotion_pb2 as _emotion_pb2
+from oncue.v1 import server_service_pb2 as _server_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -286,10 +287,28 @@ class UtteranceEmotion(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     INLINE_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
+    APPLY_BIAS_FIELD_NUMBER: _builtins.int
+    CAP_SUM_FIELD_NUMBER: _builtins.int
+    RANDOM_STYLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """A registered emotion, `emotions/{emotion}`."""
     strength: _builtins.float
     """How much of it, 0 (the voice clip's own emotion) to 1 (all of it). Unset: 1."""
+    apply_bias: _builtins.bool
+    """Multiplies each weight by a factor of its emotion: happy 0.9375, angry 0.875, sad 1, afraid 1, disgusted 0.9375,
+    melancholic 0.9375, surprised 0.6875, calm 0.5625. This evens out how strongly they are heard. Only for an emotion
+    by weights or in words; before `cap_sum` and `strength`. Default: the weights as they are.
+    """
+    cap_sum: _builtins.bool
+    """Scales weights whose sum is above 0.8 down to that sum, so that a fifth of the voice clip's own emotion stays. Only
+    for an emotion by weights or in words; before `strength`. Default: the weights as they are; where their sum is
+    above 1, less than nothing of the clip's own emotion is mixed in.
+    """
+    random_style: _builtins.bool
+    """Takes for each emotion one of the model's reference speakers by chance instead of the one who sounds most like the
+    voice. Which one hangs on `Utterance.seed` alone: the same seed takes the same ones for every text, voice and
+    weight. Only for an emotion by weights or in words. Default: the nearest one.
+    """
     @_builtins.property
     def inline(self) -> _emotion_pb2.EmotionSource:
         """An emotion for this utterance only."""
@@ -300,10 +319,13 @@ class UtteranceEmotion(_message.Message):
         name: _builtins.str = ...,
         inline: _emotion_pb2.EmotionSource | None = ...,
         strength: _builtins.float | None = ...,
+        apply_bias: _builtins.bool = ...,
+        cap_sum: _builtins.bool = ...,
+        random_style: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "emotion", b"emotion", "inline", b"inline", "name", b"name", "strength", b"strength"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "emotion", b"emotion", "inline", b"inline", "name", b"name", "strength", b"strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "apply_bias", b"apply_bias", "cap_sum", b"cap_sum", "emotion", b"emotion", "inline", b"inline", "name", b"name", "random_style", b"random_style", "strength", b"strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
@@ -350,7 +372,9 @@ Global___Length: _TypeAlias = Length  # noqa: Y015
 
 @_typing.final
 class Sampling(_message.Message):
-    """How tokens are drawn."""
+    """How tokens are drawn. What is unset has the server's default, which depends on ServerInfo.decoding; SynthesisStarted
+    tells what was used.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,13 +383,13 @@ class Sampling(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 (always the likeliest token) to 2. Unset: 0.6."""
+    """0 (always the likeliest token) to 2. Unset: 0.6, with DECODING_REFERENCE 0.8."""
     top_k: _builtins.int
     """Draw from the k likeliest tokens, at least 0; 0 switches the filter off. Unset: 30."""
     top_p: _builtins.float
     """Draw from the likeliest tokens that make up this probability, above 0 to 1; 1 switches the filter off. Unset: 0.8."""
     repetition_penalty: _builtins.float
-    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1."""
+    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1, with DECODING_REFERENCE 10."""
     def __init__(
         self,
         *,
@@ -651,8 +675,10 @@ class SynthesisStarted(_message.Message):
 
     @_builtins.property
     def emotion_weights(self) -> _emotion_pb2.EmotionWeights:
-        """The weights that the emotion comes down to, before `emotion_strength`: those that were given, or those that were
-        found for its words. Unset when the emotion comes from a clip, or when none was asked for.
+        """The weights that the emotion comes down to: those that were given, or those that were found for its words, after
+        `apply_bias` and `cap_sum` and before `emotion_strength`. An utterance with these weights, this strength and the
+        same `random_style`, and without those two, is spoken the same. Unset when the emotion comes from a clip, or when
+        none was asked for.
         """
 
     @_builtins.property
@@ -913,6 +939,7 @@ class PlanUtteranceResponse(_message.Message):
     MIN_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     EMOTION_WEIGHTS_FIELD_NUMBER: _builtins.int
+    DURATION_CONTROL_FIELD_NUMBER: _builtins.int
     sample_rate_hz: _builtins.int
     """The output rate that all samples here refer to."""
     natural_samples: _builtins.int
@@ -931,6 +958,8 @@ class PlanUtteranceResponse(_message.Message):
     """Fewest tokens that STRICT accepts."""
     max_tokens: _builtins.int
     """Most tokens that STRICT accepts."""
+    duration_control: _server_service_pb2.DurationControl.ValueType
+    """How a length would be reached: as ServerInfo.duration_control."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentPlan]:
         """The segments in order."""
@@ -953,10 +982,11 @@ class PlanUtteranceResponse(_message.Message):
         min_tokens: _builtins.int = ...,
         max_tokens: _builtins.int = ...,
         emotion_weights: _emotion_pb2.EmotionWeights | None = ...,
+        duration_control: _server_service_pb2.DurationControl.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["emotion_weights", b"emotion_weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "duration_control", b"duration_control", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..model.weight_norm import fold
 from ..tensor_file import load_tensor_file
+from .config_file import CONFIG_FILE
 
 __all__ = [
     "EMOTION_BANK_FILE",
@@ -31,6 +32,7 @@ __all__ = [
     "PACE_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
+    "file_digest",
     "fill",
     "fingerprint",
     "read_emotion_bank",
@@ -51,7 +53,6 @@ EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
 SENTENCEPIECE_FILE = "bpe.model"
-_CONFIG_FILE = "config.yaml"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -120,10 +121,15 @@ def fingerprint(folder: Path) -> str:
 
     That is config, weights, pace, emotion bank, pieces, and the files of the model that turns words into weights.
     """
-    digest = hashlib.sha256()
-    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
+    names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
     words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
-    for name in (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)):
+    return file_digest(folder, (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)))
+
+
+def file_digest(folder: Path, names: Iterable[str]) -> str:
+    """First 16 hex digits of a SHA-256 over those of the files that are there, in this order, names included."""
+    digest = hashlib.sha256()
+    for name in names:
         path = folder / name
         if not path.is_file():
             continue

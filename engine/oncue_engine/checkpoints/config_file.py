@@ -1,0 +1,37 @@
+"""`config.yaml` before anyone says what its sections mean, and errors that name the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ..errors import CheckpointError
+
+__all__ = ["CONFIG_FILE", "parse_config_file"]
+
+CONFIG_FILE = "config.yaml"
+_Parsed = TypeVar("_Parsed")
+
+
+def parse_config_file(folder: Path, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed:
+    """What `parse` makes of `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
+    path = folder / CONFIG_FILE
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} is not a mapping")
+    try:
+        return parse(raw)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}", reason=error.reason) from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: {error} is missing") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: {error}") from error

@@ -77,6 +77,14 @@ class LoadedCosyVoice2:
     text: TextFrontend
     pace: Pace
     networks: CosyVoice2Networks
+    pieces: int
+    """Ids of the text tokenizer."""
+
+    @property
+    def parameters(self) -> int:
+        """Of the networks that every utterance runs through."""
+        networks = (self.networks.llm, self.networks.flow, self.networks.vocoder)
+        return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 def load_cosyvoice2(folder: Path) -> LoadedCosyVoice2:
@@ -97,4 +105,5 @@ def load_cosyvoice2(folder: Path) -> LoadedCosyVoice2:
         text=TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
         networks=networks,
+        pieces=tokenizer.vocabulary_size,
     )

@@ -17,7 +17,7 @@ from transformers import DynamicCache, Qwen2Config, Qwen2Model
 __all__ = ["LanguageModelConfig", "SpeechLanguageModel"]
 
 _START, _TASK = 0, 1
-SPECIAL_TOKENS = 3
+_SPECIAL_TOKENS = 3
 """Ids of the head beyond the codes: the end, and two that CosyVoice2's mixed mode of text and speech has and speech
 after a whole text never draws."""
 
@@ -44,8 +44,8 @@ class SpeechLanguageModel(nn.Module):
         self.codes = codes
         self.llm = Qwen2Model(_qwen2(config))
         self.llm_embedding = nn.Embedding(2, config.width)
-        self.speech_embedding = nn.Embedding(codes + SPECIAL_TOKENS, config.width)
-        self.llm_decoder = nn.Linear(config.width, codes + SPECIAL_TOKENS)
+        self.speech_embedding = nn.Embedding(codes + _SPECIAL_TOKENS, config.width)
+        self.llm_decoder = nn.Linear(config.width, codes + _SPECIAL_TOKENS)
 
     @property
     def stop(self) -> int:
@@ -54,7 +54,7 @@ class SpeechLanguageModel(nn.Module):
     @property
     def unused(self) -> tuple[int, ...]:
         """Ids of the head that are neither a code nor the end."""
-        return tuple(range(self.codes + 1, self.codes + SPECIAL_TOKENS))
+        return tuple(range(self.codes + 1, self.codes + _SPECIAL_TOKENS))
 
     def prefix(self, text_ids: Tensor, prompt_codes: Tensor) -> Tensor:
         """text_ids [L], prompt_codes [P] int64 -> [L + P + 2, width]: everything before the first token."""
@@ -62,6 +62,10 @@ class SpeechLanguageModel(nn.Module):
         text = self.llm.embed_tokens(text_ids)
         prompt = self.speech_embedding(prompt_codes)
         return torch.cat((marks[_START, None], text, marks[_TASK, None], prompt))
+
+    def empty_cache(self) -> DynamicCache:
+        """Of a sequence without rows."""
+        return DynamicCache(config=self.llm.config)
 
     def run(self, rows: Tensor, cache: DynamicCache) -> Tensor:
         """Rows [S,width] after those in the cache, which they join -> logits [codes + 3] of what follows the last."""

@@ -10,10 +10,21 @@ import yaml
 
 from ..errors import CheckpointError
 
-__all__ = ["CONFIG_FILE", "parse_config_file"]
+__all__ = ["CONFIG_FILE", "DEFAULT_KIND", "model_kind", "parse_config_file"]
 
 CONFIG_FILE = "config.yaml"
+DEFAULT_KIND = "indextts2"
+"""Of a config that does not say its kind: the public ones do not."""
 _Parsed = TypeVar("_Parsed")
+
+
+def model_kind(folder: Path) -> str:
+    """`kind` in `folder/config.yaml`; DEFAULT_KIND where it says none, or where reading it will say what is wrong."""
+    try:
+        raw = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return DEFAULT_KIND
+    return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
 
 
 def parse_config_file(folder: Path, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed:

@@ -19,7 +19,6 @@ from ..model.packed_vocoder import inference_form
 from ..options import ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
-from ..requests import DurationControl
 from .cosyvoice2_prompts import CosyVoice2Prompts
 from .cosyvoice2_tokens import CosyVoice2Tokens
 
@@ -32,7 +31,7 @@ class CosyVoice2:
     emotions: tuple[str, ...] = ()
     takes_emotion_clips = False
     emotion_words = None
-    duration_control: DurationControl = "constructed"
+    duration_control = "constructed"
 
     def __init__(self, loaded: LoadedCosyVoice2) -> None:
         self._loaded = loaded

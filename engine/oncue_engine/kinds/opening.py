@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..checkpoints.config import model_kind
+from ..checkpoints.config_file import model_kind
+from ..checkpoints.cosyvoice2 import load_cosyvoice2
 from ..checkpoints.named import load_named
 from ..errors import CheckpointError
 from ..model_interface import SpeechModel
+from .cosyvoice2 import CosyVoice2
 from .indextts2 import IndexTTS2
 
 __all__ = ["open_model"]
@@ -35,4 +37,9 @@ def _indextts2(model: str | Path) -> tuple[str, SpeechModel]:
     return name, IndexTTS2(networks)
 
 
-_KINDS: Mapping[str, Opener] = {"indextts2": _indextts2}
+def _cosyvoice2(model: str | Path) -> tuple[str, SpeechModel]:
+    folder = Path(model)
+    return folder.name, CosyVoice2(load_cosyvoice2(folder))
+
+
+_KINDS: Mapping[str, Opener] = {"indextts2": _indextts2, "cosyvoice2": _cosyvoice2}

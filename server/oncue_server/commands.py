@@ -160,11 +160,17 @@ def verify(
 def make_random(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    kind: Annotated[str, typer.Option(help="Kind of model: indextts2 or cosyvoice2.")] = "indextts2",
 ) -> None:
     """Write a tiny model with random weights: it speaks noise, for tests."""
-    from oncue_engine.checkpoints.random_nano import make_random_nano
+    from oncue_engine.errors import CheckpointError
+    from oncue_engine.kinds.random_folders import make_random_folder
 
     if folder.exists() and any(folder.iterdir()):
         typer.echo(f"{folder} is not empty", err=True)
         raise typer.Exit(1)
-    typer.echo(str(make_random_nano(folder, seed)))
+    try:
+        typer.echo(str(make_random_folder(kind, folder, seed)))
+    except CheckpointError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

@@ -139,7 +139,7 @@ def _half(value: Tensor) -> Tensor:
 @torch.no_grad()
 def _enliven(networks: CosyVoice2Networks) -> None:
     """Undo what makes fresh networks trivial: text and prompt are heard in what is drawn, an end comes, the flow goes
-    somewhere, and the vocoder is not silent."""
+    somewhere, and what the vocoder says is not cut off."""
     llm = networks.llm
     for parameter in llm.parameters():
         if parameter.dim() == 2:
@@ -152,4 +152,4 @@ def _enliven(networks: CosyVoice2Networks) -> None:
     for parameter in networks.flow.estimator.parameters():
         if not bool(parameter.any()):
             parameter.normal_(std=0.05)
-    networks.vocoder.conv_post.weight.mul_(4.0)
+    networks.vocoder.conv_post.weight.mul_(0.5)  # with a source, fresh is loud

@@ -51,7 +51,7 @@ async def test_the_server_says_what_it_has(stubs: Stubs) -> None:
     info = (await stubs.server.GetServerInfo(server_service_pb2.GetServerInfoRequest())).info
     assert (info.native_rate_hz, info.token_rate_hz) == (24_000, 25)
     assert list(info.languages) == ["zh", "en"]
-    assert list(info.emotions) == [] and not info.emotion_from_words
+    assert list(info.emotions) == [] and not info.emotion_from_words and not info.emotion_from_clips
     assert info.duration_control == server_service_pb2.DURATION_CONTROL_CONSTRUCTED
 
 

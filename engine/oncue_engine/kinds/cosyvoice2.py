@@ -104,8 +104,9 @@ class CosyVoice2Semantics:
 
     def __init__(self, flow: TokenFlow) -> None:
         self._flow = flow
-        self.rows_per_token = flow.encoder.config.rows_per_token
-        self.reach_tokens = max(flow.encoder.config.reach_tokens, flow.encoder.config.look_ahead_tokens)
+        config = flow.encoder.config
+        self.rows_per_token = config.rows_per_token
+        self.reach_tokens, self.look_ahead_tokens = config.reach_tokens, config.look_ahead_tokens
 
     def rows(self, codes: Tensor, latents: Tensor) -> Tensor:
         """codes [n] -> [n * rows_per_token, D]; the latents are empty."""

@@ -253,6 +253,19 @@ def test_files_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
         assert error.reason == reason and word in str(error), change
 
 
+def test_rows_that_need_more_tokens_than_chunks_see_are_refused(folder: Path, tmp_path: Path) -> None:
+    far = Path(shutil.copytree(folder, tmp_path / "far"))
+    config = yaml.safe_load((far / "config.yaml").read_text())
+    config["flow"]["encoder"]["look_ahead_tokens"] = 5
+    (far / "config.yaml").write_text(yaml.safe_dump(config))
+    flow = load_file(far / COSYVOICE2_WEIGHTS["flow"])
+    flow["encoder.look_ahead.weight"] = torch.nn.functional.pad(flow["encoder.look_ahead.weight"], (0, 2))
+    save_file(flow, far / COSYVOICE2_WEIGHTS["flow"])
+    with pytest.raises(CheckpointError) as caught:
+        Engine.load(far, tmp_path / "data", EngineOptions(threads=1))
+    assert caught.value.reason == "LOOK_AHEAD_TOO_LONG"
+
+
 @pytest.mark.parametrize("pipeline", ["naive", "crossfade"])
 def test_pipelines_to_compare_with_do_not_speak_it(folder: Path, tmp_path: Path, pipeline: str) -> None:
     with pytest.raises(EngineError) as caught:

@@ -23,7 +23,7 @@ from ..model.codec import CodecConfig
 from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
-from .config_file import parse_config_file
+from .config_file import DEFAULT_KIND, parse_config_file
 
 __all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "read_config"]
 
@@ -153,7 +153,7 @@ class ModelConfig:
 
 def read_config(folder: Path) -> ModelConfig:
     """Read `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
-    return parse_config_file(folder, _parse)
+    return parse_config_file(folder, DEFAULT_KIND, _parse)
 
 
 def _parse(raw: Mapping[str, Any]) -> ModelConfig:

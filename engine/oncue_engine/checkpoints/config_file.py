@@ -27,8 +27,11 @@ def model_kind(folder: Path) -> str:
     return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
 
 
-def parse_config_file(folder: Path, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed:
-    """What `parse` makes of `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
+def parse_config_file(folder: Path, kind: str, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed:
+    """What `parse` makes of `folder/config.yaml`.
+
+    CheckpointError naming the file, section or field that is wrong; MODEL_KIND_WRONG for a model of another kind.
+    """
     path = folder / CONFIG_FILE
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -38,6 +41,10 @@ def parse_config_file(folder: Path, parse: Callable[[Mapping[str, Any]], _Parsed
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} is not a mapping")
+    if raw.get("kind", DEFAULT_KIND) != kind:
+        raise CheckpointError(
+            f"{path}: a model of the kind {raw['kind']!r}, where {kind!r} is needed", reason="MODEL_KIND_WRONG"
+        )
     try:
         return parse(raw)
     except CheckpointError as error:

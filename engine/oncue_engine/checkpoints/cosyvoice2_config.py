@@ -26,7 +26,9 @@ from ..model.dit import DiTConfig
 from .config import SpeechConfig
 from .config_file import parse_config_file
 
-__all__ = ["CosyVoice2Config", "PromptConfig", "read_cosyvoice2_config"]
+__all__ = ["COSYVOICE2_KIND", "CosyVoice2Config", "PromptConfig", "read_cosyvoice2_config"]
+
+COSYVOICE2_KIND = "cosyvoice2"
 
 _MEL: Mapping[str, Any] = {
     "sr": 24_000,
@@ -89,7 +91,7 @@ _FILTERBANK_BANDS = 80
 
 def read_cosyvoice2_config(folder: Path) -> CosyVoice2Config:
     """Read `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
-    return parse_config_file(folder, _parse)
+    return parse_config_file(folder, COSYVOICE2_KIND, _parse)
 
 
 def _parse(raw: Mapping[str, Any]) -> CosyVoice2Config:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .config_file import CONFIG_FILE
 from .cosyvoice2 import COSYVOICE2_WEIGHTS, TEXT_PIECES_FILE, CosyVoice2Networks
-from .cosyvoice2_config import read_cosyvoice2_config
+from .cosyvoice2_config import COSYVOICE2_KIND, read_cosyvoice2_config
 from .layout import PACE_FILE
 from .made_voices import write_made_voices
 
@@ -37,7 +37,7 @@ _READING = (
 """What text pieces are learnt from."""
 
 _CONFIG: dict[str, Any] = {
-    "kind": "cosyvoice2",
+    "kind": COSYVOICE2_KIND,
     "llm": {
         "text_tokens": _PIECES,
         "width": 64,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..checkpoints.config_file import model_kind
+from ..checkpoints.config_file import DEFAULT_KIND, model_kind
 from ..checkpoints.cosyvoice2 import load_cosyvoice2
+from ..checkpoints.cosyvoice2_config import COSYVOICE2_KIND
 from ..checkpoints.named import load_named
 from ..errors import CheckpointError
 from ..model_interface import SpeechModel
@@ -42,4 +43,4 @@ def _cosyvoice2(model: str | Path) -> tuple[str, SpeechModel]:
     return folder.name, CosyVoice2(load_cosyvoice2(folder))
 
 
-_KINDS: Mapping[str, Opener] = {"indextts2": _indextts2, "cosyvoice2": _cosyvoice2}
+_KINDS: Mapping[str, Opener] = {DEFAULT_KIND: _indextts2, COSYVOICE2_KIND: _cosyvoice2}

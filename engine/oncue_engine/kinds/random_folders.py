@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..checkpoints.config_file import DEFAULT_KIND
+from ..checkpoints.cosyvoice2_config import COSYVOICE2_KIND
 from ..checkpoints.random_cosyvoice2 import make_random_cosyvoice2
 from ..checkpoints.random_nano import make_random_nano
 from ..errors import CheckpointError
@@ -12,8 +14,8 @@ from ..errors import CheckpointError
 __all__ = ["make_random_folder"]
 
 _WRITERS: Mapping[str, Callable[[Path, int], Path]] = {
-    "indextts2": make_random_nano,
-    "cosyvoice2": make_random_cosyvoice2,
+    DEFAULT_KIND: make_random_nano,
+    COSYVOICE2_KIND: make_random_cosyvoice2,
 }
 
 

@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from oncue_engine.checkpoints.cosyvoice2 import COSYVOICE2_WEIGHTS, load_cosyvoice2
+from oncue_engine.checkpoints.loaded import load_model
 from oncue_engine.checkpoints.random_cosyvoice2 import make_random_cosyvoice2
 from oncue_engine.engine import Engine
 from oncue_engine.errors import CheckpointError, EngineError, GenerationFailed, Unsupported
@@ -251,6 +252,12 @@ def test_files_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
     ):
         error = broken(change)
         assert error.reason == reason and word in str(error), change
+
+
+def test_who_reads_another_kind_says_so(folder: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert caught.value.reason == "MODEL_KIND_WRONG"
 
 
 def test_rows_that_need_more_tokens_than_chunks_see_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ class LoadedCosyVoice2:
     text: TextFrontend
     pace: Pace
     networks: CosyVoice2Networks
-    pieces: int
-    """Ids of the text tokenizer."""
+    filler_piece: int
+    """Id of a text piece like any other."""
 
     @property
     def parameters(self) -> int:
@@ -105,5 +105,5 @@ def load_cosyvoice2(folder: Path) -> LoadedCosyVoice2:
         text=TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
         networks=networks,
-        pieces=tokenizer.vocabulary_size,
+        filler_piece=tokenizer.encode("a")[0].id,
     )

@@ -74,8 +74,7 @@ class CosyVoice2:
 
     @property
     def filler_text_id(self) -> int:
-        """The last piece: special ones come first."""
-        return self._loaded.pieces - 1
+        return self._loaded.filler_piece
 
     def token_stage(self, options: ResolvedOptions) -> CosyVoice2Tokens:
         """Weights are float32, whatever the options say."""

@@ -159,10 +159,17 @@ def verify(
 @models.command("make-random")
 def make_random(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    size: Annotated[
+        Literal["full", "small", "nano"],
+        typer.Option(
+            help="full: all files of the public model at its size, 8 GB; small: the same files in 7 MB; nano: the "
+            "layout of the model inside the package, tiny."
+        ),
+    ] = "nano",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    kind: Annotated[str, typer.Option(help="Kind of model: indextts2 or cosyvoice2.")] = "indextts2",
+    kind: Annotated[str, typer.Option(help="Kind of model: indextts2, or cosyvoice2 (nano only).")] = "indextts2",
 ) -> None:
-    """Write a tiny model with random weights: it speaks noise, for tests."""
+    """Write a model with random weights: it speaks noise, for tests and measurements."""
     from oncue_engine.errors import CheckpointError
     from oncue_engine.kinds.random_folders import make_random_folder
 
@@ -170,7 +177,7 @@ def make_random(
         typer.echo(f"{folder} is not empty", err=True)
         raise typer.Exit(1)
     try:
-        typer.echo(str(make_random_folder(kind, folder, seed)))
+        typer.echo(str(make_random_folder(kind, size, folder, seed)))
     except CheckpointError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -22,7 +22,13 @@ def test_a_random_folder_of_each_kind_is_written_and_verified(kind: str, tmp_pat
     assert again.exit_code == 1 and "not empty" in again.output
 
 
-def test_a_kind_that_there_is_not_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    made = CliRunner().invoke(models, ["make-random", str(tmp_path / "model"), "--kind", "else"])
-    assert made.exit_code == 1 and "else" in made.output and "cosyvoice2" in made.output
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--kind", "else"], ("else", "cosyvoice2")), (["--kind", "cosyvoice2", "--size", "full"], ("full", "nano"))],
+)
+def test_what_there_is_not_is_named_and_nothing_is_written(
+    options: list[str], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    made = CliRunner().invoke(models, ["make-random", str(tmp_path / "model"), *options])
+    assert made.exit_code == 1 and all(word in made.output for word in words)
     assert not (tmp_path / "model").exists()

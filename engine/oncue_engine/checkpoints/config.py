@@ -25,7 +25,7 @@ from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
 from .config_file import DEFAULT_KIND, parse_config_file
 
-__all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "read_config"]
+__all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "parse_config", "read_config"]
 
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
@@ -153,7 +153,17 @@ class ModelConfig:
 
 def read_config(folder: Path) -> ModelConfig:
     """Read `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
-    return parse_config_file(folder, DEFAULT_KIND, _parse)
+    return parse_config_file(folder, DEFAULT_KIND, parse_config)
+
+
+def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
+    """The fields of a config.yaml. CheckpointError naming the section or field that is wrong."""
+    try:
+        return _parse(raw)
+    except KeyError as error:
+        raise CheckpointError(f"{error} is missing") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _parse(raw: Mapping[str, Any]) -> ModelConfig:

@@ -26,6 +26,7 @@ from ..model.cosyvoice2.language_model import SpeechLanguageModel
 from ..model.cosyvoice2.speech_tokenizer import SpeechTokenizer
 from .config_file import CONFIG_FILE
 from .cosyvoice2_config import CosyVoice2Config, read_cosyvoice2_config
+from .later_parameters import parameters_later
 from .layout import PACE_FILE, file_digest, fill
 from .pace import Pace, read_pace
 
@@ -90,7 +91,8 @@ class LoadedCosyVoice2:
 def load_cosyvoice2(folder: Path) -> LoadedCosyVoice2:
     """Read a model folder. CheckpointError names the file, field or key that is wrong."""
     config = read_cosyvoice2_config(folder)
-    networks = CosyVoice2Networks.fresh(config)
+    with parameters_later():
+        networks = CosyVoice2Networks.fresh(config)
     for name, network in networks.named().items():
         fill(network, folder / COSYVOICE2_WEIGHTS[name])
     speech = config.speech

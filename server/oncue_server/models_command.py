@@ -88,7 +88,6 @@ def fetch(
 @models.command()
 def verify(
     model: Annotated[str, typer.Argument(help="`nano`, a folder, `hub:ORG/NAME`, or `random:indextts2`.")] = "nano",
-    cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
     """Digests of a fetched model's files where they are known; then load it, every key and every shape.
 
@@ -96,15 +95,15 @@ def verify(
     """
     from oncue_engine.checkpoints.hub import fetched, verify_files
     from oncue_engine.checkpoints.hub_cache import default_cache
-    from oncue_engine.checkpoints.named import load_named
     from oncue_engine.checkpoints.repositories import HUB_PREFIX, parse_hub_name
     from oncue_engine.errors import CheckpointError
+    from oncue_engine.kinds.opening import open_model
 
     answer: dict[str, object] = {"model": model, "ok": True}
     try:
         if model.startswith(HUB_PREFIX):
-            answer["digests"] = verify_files(fetched(parse_hub_name(model), cache or default_cache()))
-        answer["fingerprint"] = load_named(model, cache)[1].fingerprint
+            answer["digests"] = verify_files(fetched(parse_hub_name(model), default_cache()))
+        answer["fingerprint"] = open_model(model)[1].fingerprint
     except CheckpointError as error:
         answer |= {"ok": False, "reason": error.reason, "error": str(error)}
     typer.echo(json.dumps(answer))

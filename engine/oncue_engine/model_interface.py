@@ -27,7 +27,7 @@ from .rendering.flow_batch import FlowRow
 from .rendering.mel import FlowJob
 from .rendering.semantics import Semantics
 from .rendering.wave import Vocoder
-from .words.student import WordsToEmotion
+from .words.weigher import WordsWeigher
 
 __all__ = ["FlowSolver", "Renderer", "SpeechModel", "TokenStage"]
 
@@ -116,7 +116,7 @@ class SpeechModel(Protocol):
     def takes_emotion_clips(self) -> bool: ...
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         """Words to weights of `emotions`, where the model has that."""
 
     @property
@@ -126,6 +126,11 @@ class SpeechModel(Protocol):
     @property
     def decodings(self) -> tuple[DecodingName, ...]:
         """What `token_stage` can be asked for."""
+
+    @property
+    def duration_experiment(self) -> bool:
+        """Whether it can be told a length in a row that it may not have been trained to read
+        (EngineOptions.duration_row_experiment): its token stage does so where the options say it."""
 
     @property
     def hop_samples(self) -> int:

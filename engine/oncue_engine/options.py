@@ -50,6 +50,10 @@ class EngineOptions:
     number of flow steps. Slower where many speak."""
     flow_steps: int | None = None
     """Flow steps of every chunk; None: the model's own number."""
+    duration_row_experiment: bool = False
+    """Tell a length to a model that was not trained for it, or does not say, in a row where it may have learnt to look:
+    exact lengths are exact as ever, and whether the pace follows is for the ear. Only of models that have such a row
+    and no trained one (SpeechModel.duration_experiment)."""
     pipeline: PipelineName = "oncue"
     """Another one than the engine's own is for measurements (baselines)."""
     decoding: DecodingName = "streaming"
@@ -83,6 +87,7 @@ class EngineOptions:
             deterministic=self.deterministic,
             flow_steps=self.flow_steps,
             beams=beams,
+            duration_row_experiment=self.duration_row_experiment,
         )
 
     def _check_decoding(self) -> None:
@@ -113,6 +118,7 @@ class ResolvedOptions:
     flow_steps: int | None
     beams: int | None
     """Of reference decoding; None: streaming."""
+    duration_row_experiment: bool
 
 
 DEFAULT_BEAMS, MAX_BEAMS = 3, 16

@@ -19,7 +19,7 @@ from ..model.packed_vocoder import inference_form
 from ..options import DecodingName, ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
-from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 from .indextts2_prompts import IndexTTS2Prompts, IndexTTS2Voice
 
 __all__ = ["IndexTTS2", "IndexTTS2Semantics"]
@@ -72,12 +72,17 @@ class IndexTTS2:
         return () if bank is None else bank.names
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         return self.networks.emotion_words
 
     @property
     def duration_control(self) -> str:
         return "trained" if self.networks.config.t2s.duration_row == "tied" else "constructed"
+
+    @property
+    def duration_experiment(self) -> bool:
+        """The public weights have two speed rows, and nobody says what the second was trained for (spec 3.7)."""
+        return self.networks.config.t2s.duration_row == "speed_rows"
 
     @property
     def hop_samples(self) -> int:
@@ -108,6 +113,7 @@ class IndexTTS2Tokens:
 
     def __init__(self, networks: LoadedModel, options: ResolvedOptions) -> None:
         self._t2s = networks.t2s
+        self._experiment = options.duration_row_experiment
         speech = networks.config.speech
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
         capacity = networks.config.t2s.conditioning_rows + longest
@@ -132,7 +138,9 @@ class IndexTTS2Tokens:
         self, voice: VoiceConditioning, emotion: Tensor, text_ids: tuple[int, ...], spec: SequenceSpec
     ) -> Sequence:
         assert isinstance(voice, IndexTTS2Voice)
-        return self._batch.start(prefix_rows(self._t2s, voice.latents, emotion, spec.told_tokens, text_ids), spec)
+        told = spec.told_tokens
+        prefix = prefix_rows(self._t2s, voice.latents, emotion, told, text_ids, experiment=self._experiment)
+        return self._batch.start(prefix, spec)
 
     def step(self, sequences: Rows[Sequence]) -> None:
         self._batch.step(sequences)

@@ -113,6 +113,11 @@ def language_model(golden: GoldenFile) -> dict[str, Tensor]:
     }
 
 
+def _normalized(weights: Tensor, *, bias: bool) -> Tensor:
+    """[8] -> [8]"""
+    return torch.tensor(normalize_weights(weights.tolist(), bias=bias, cap=True))
+
+
 def emotion_mix(golden: GoldenFile) -> dict[str, Tensor]:
     """Set emo_mix."""
     inputs = golden.inputs
@@ -121,9 +126,9 @@ def emotion_mix(golden: GoldenFile) -> dict[str, Tensor]:
     return {
         "row_index": rows,
         "emovec_mat": mix_rows(bank, rows, inputs["weight_vector"]),
-        "emo_vec_mixed": mix_bank(bank, inputs["style"], inputs["weight_vector"], inputs["emo_vec"]),
-        "raw_normalized_bias": normalize_weights(inputs["raw_vector"]),
-        "raw_normalized_nobias": normalize_weights(inputs["raw_vector"], bias=False),
+        "emo_vec_mixed": mix_bank(bank, rows, inputs["weight_vector"], inputs["emo_vec"]),
+        "raw_normalized_bias": _normalized(inputs["raw_vector"], bias=True),
+        "raw_normalized_nobias": _normalized(inputs["raw_vector"], bias=False),
     }
 
 

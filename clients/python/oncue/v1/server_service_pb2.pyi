@@ -33,6 +33,10 @@ class _DurationControlEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durat
     """The model was trained to speak in a given number of tokens."""
     DURATION_CONTROL_CONSTRUCTED: _DurationControl.ValueType  # 2
     """The server forces the end and stretches the frames; the model itself does not know of the length."""
+    DURATION_CONTROL_EXPERIMENT: _DurationControl.ValueType  # 3
+    """As CONSTRUCTED, and the model is told the length in a row that it may or may not have been trained to read: a
+    switch of the server for trials with checkpoints that do not say.
+    """
 
 class DurationControl(_DurationControl, metaclass=_DurationControlEnumTypeWrapper):
     """How the loaded model reaches a length."""
@@ -43,6 +47,10 @@ DURATION_CONTROL_TRAINED: DurationControl.ValueType  # 1
 """The model was trained to speak in a given number of tokens."""
 DURATION_CONTROL_CONSTRUCTED: DurationControl.ValueType  # 2
 """The server forces the end and stretches the frames; the model itself does not know of the length."""
+DURATION_CONTROL_EXPERIMENT: DurationControl.ValueType  # 3
+"""As CONSTRUCTED, and the model is told the length in a row that it may or may not have been trained to read: a
+switch of the server for trials with checkpoints that do not say.
+"""
 Global___DurationControl: _TypeAlias = DurationControl  # noqa: Y015
 
 class _Decoding:

@@ -6,7 +6,9 @@
     text.json                                                       natural pace (pace.py)
     emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
                                                                     where the model has them
-    emotion_words/                                                  words to emotion weights, where it has that
+    glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
+                                                                    has that
+    emotion_words/, or qwen0.6bemo4-merge/ of the public files      words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
 """
@@ -29,7 +31,9 @@ from .torch_file import read_torch_file
 __all__ = [
     "EMOTION_BANK_FILE",
     "EMOTION_WORDS_FOLDER",
+    "GLOSSARY_FILE",
     "PACE_FILE",
+    "PUBLIC_WORDS_FOLDER",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
@@ -54,7 +58,10 @@ EMOTION_BANK_FILE = "emotion_bank.safetensors"
 EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
+PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
+"""As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
+GLOSSARY_FILE = "glossary.yaml"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -124,11 +131,14 @@ def assign(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None
 def fingerprint(folder: Path) -> str:
     """First 16 hex digits of a SHA-256 over all that decides how the model sounds.
 
-    That is config, weights, pace, emotion bank, pieces, and the files of the model that turns words into weights.
+    That is config, weights, pace, emotion bank, pieces, glossary, and the files of the model that turns words into
+    weights.
     """
     names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
-    words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
-    return file_digest(folder, (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)))
+    folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
+    words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
+    own = (SENTENCEPIECE_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
+    return file_digest(folder, (*names, *own))
 
 
 def file_digest(folder: Path, names: Iterable[str]) -> str:

@@ -111,10 +111,15 @@ class Sequence:
         return torch.from_numpy(self.latents[begin:end])
 
 
-def prefix_rows(t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int]) -> Tensor:
-    """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3)."""
+def prefix_rows(
+    t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int], *, experiment: bool = False
+) -> Tensor:
+    """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3).
+
+    `experiment`: tokens go into a speed row (T2S.conditioning_rows).
+    """
     number = torch.tensor([tokens or 0], dtype=torch.int64)
-    conditioning = t2s.conditioning_rows(latents[None], emotion[None], number)[0]
+    conditioning = t2s.conditioning_rows(latents[None], emotion[None], number, experiment=experiment)[0]
     text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64))[0]
     return torch.cat((conditioning, text, t2s.start_row()))
 

@@ -5,11 +5,13 @@ Every character can be read, as the bytes it is written with: there is no unknow
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from oncue_engine.errors import CheckpointError
+from oncue_engine.frontend.marks import NO_PRONUNCIATIONS, Pronounced, UnreadablePronunciation
 from oncue_engine.frontend.pieces import Piece
 
 __all__ = ["BytePairTokenizer"]
@@ -40,9 +42,13 @@ class BytePairTokenizer:
         """No id: bytes spell everything."""
         return _NO_PIECE
 
-    def encode(self, text: str) -> list[Piece]:
+    def pronounce(self, word: str, pronunciation: str) -> tuple[str, ...]:
+        """Raises UnreadablePronunciation: such a model learned from running text alone."""
+        raise UnreadablePronunciation(pronunciation, "read by this model, which takes no pronunciations")
+
+    def encode(self, text: str, pronounced: Mapping[str, Pronounced] = NO_PRONUNCIATIONS) -> list[Piece]:
         """Pieces with ranges in `text`. A piece is named by the text it stands for; pieces that are only a part of a
-        character are all named by it."""
+        character are all named by it. There is never anything in `pronounced`."""
         if not text.strip():
             return []
         encoded = self._tokenizer.encode(text, add_special_tokens=False)

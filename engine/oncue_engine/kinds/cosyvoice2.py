@@ -18,7 +18,7 @@ from ..conditioning import VoiceConditioning
 from ..frontend.text import TextFrontend
 from ..model.cosyvoice2.flow import TokenFlow
 from ..model.packed_vocoder import inference_form
-from ..options import ResolvedOptions
+from ..options import DecodingName, ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
 from .cosyvoice2_prompts import CosyVoice2Prompts, CosyVoice2Voice
@@ -34,6 +34,8 @@ class CosyVoice2:
     takes_emotion_clips = False
     emotion_words = None
     duration_control = "constructed"
+    duration_experiment = False
+    decodings: tuple[DecodingName, ...] = ("streaming",)
 
     def __init__(self, loaded: LoadedCosyVoice2) -> None:
         self._loaded = loaded

@@ -80,7 +80,7 @@ class CosyVoice2Prompts:
         """Unsupported EMOTION_UNSUPPORTED."""
         raise _no_emotion()
 
-    def weighted(self, voice: VoiceConditioning, weights: Sequence[float]) -> Tensor:
+    def weighted(self, voice: VoiceConditioning, weights: Sequence[float], chance: int | None) -> Tensor:
         """Unsupported EMOTION_UNSUPPORTED."""
         raise _no_emotion()
 

@@ -38,10 +38,10 @@ class SpeechSegment:
 
     def flow_job(self, chunk: Chunk, semantics: Semantics) -> FlowJob | None:
         """The flow call of `chunk`; None where it fills no frame. The tokens that it sees must be there."""
-        known, reach = self.mel.num_tokens, semantics.reach_tokens
+        known = self.mel.num_tokens
         if known < chunk.seen:
-            settled = max(0, known - reach)  # rows of the tokens after these did not know what follows
-            begin = max(0, settled - reach)
+            settled = max(0, known - semantics.look_ahead_tokens)  # rows of the later ones did not know what follows
+            begin = max(0, settled - semantics.reach_tokens)
             codes = torch.tensor(self.sequence.codes[begin : chunk.seen], dtype=torch.int64)
             rows = semantics.rows(codes, self.sequence.latents_between(begin, chunk.seen))
             per_token = semantics.rows_per_token

@@ -6,7 +6,9 @@
     text.json                                                       natural pace (pace.py)
     emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
                                                                     where the model has them
-    emotion_words/                                                  words to emotion weights, where it has that
+    glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
+                                                                    has that
+    emotion_words/, or qwen0.6bemo4-merge/ of the public files      words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
 """
@@ -14,7 +16,7 @@ Weights may be float16 on disk; they are computed with as float32. Weight norm m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,15 +25,19 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..model.weight_norm import fold
 from ..tensor_file import load_tensor_file
+from .config_file import CONFIG_FILE
 from .torch_file import read_torch_file
 
 __all__ = [
     "EMOTION_BANK_FILE",
     "EMOTION_WORDS_FOLDER",
+    "GLOSSARY_FILE",
     "PACE_FILE",
+    "PUBLIC_WORDS_FOLDER",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
+    "file_digest",
     "fill",
     "fingerprint",
     "read_bare_tensor",
@@ -52,8 +58,10 @@ EMOTION_BANK_FILE = "emotion_bank.safetensors"
 EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
+PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
+"""As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
-_CONFIG_FILE = "config.yaml"
+GLOSSARY_FILE = "glossary.yaml"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -123,12 +131,20 @@ def assign(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None
 def fingerprint(folder: Path) -> str:
     """First 16 hex digits of a SHA-256 over all that decides how the model sounds.
 
-    That is config, weights, pace, emotion bank, pieces, and the files of the model that turns words into weights.
+    That is config, weights, pace, emotion bank, pieces, glossary, and the files of the model that turns words into
+    weights.
     """
+    names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
+    folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
+    words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
+    own = (SENTENCEPIECE_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
+    return file_digest(folder, (*names, *own))
+
+
+def file_digest(folder: Path, names: Iterable[str]) -> str:
+    """First 16 hex digits of a SHA-256 over those of the files that are there, in this order, names included."""
     digest = hashlib.sha256()
-    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
-    words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
-    for name in (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)):
+    for name in names:
         path = folder / name
         if not path.is_file():
             continue

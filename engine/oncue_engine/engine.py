@@ -15,18 +15,21 @@ from pathlib import Path
 from .baselines.crossfade import CrossFadeWay
 from .baselines.naive import NaiveWay
 from .baselines.serial import SerialPipeline
-from .checkpoints.loaded import LoadedModel
-from .checkpoints.named import load_named
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
 from .delivery import UtteranceHandle
 from .engine_info import describe
-from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
+from .errors import Unsupported
+from .frontend.audio import ReferenceQuality, Waveform, decode_reference
+from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
+from .kinds.indextts2 import IndexTTS2
+from .kinds.opening import open_model
 from .model.emotion_bank import normalize_weights
+from .model_interface import SpeechModel
 from .options import EngineOptions
 from .pipeline import Pipeline
-from .request_checks import check_emotion, check_settings, words_unsupported
+from .request_checks import check_emotion, check_settings, clips_unsupported, words_unsupported
 from .requests import (
     EmotionWeights,
     EmotionWords,
@@ -34,6 +37,7 @@ from .requests import (
     Event,
     LengthPolicy,
     Reference,
+    ReferenceOptions,
     SegmentPlan,
     TargetSamples,
     TargetTokens,
@@ -59,34 +63,45 @@ _MAX_LIVE = 64
 class Engine:
     """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
 
-    def __init__(self, model: LoadedModel, name: str, data_dir: Path, options: EngineOptions) -> None:
+    def __init__(
+        self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions, glossary: Path | None = None
+    ) -> None:
         """Use `Engine.load`."""
         self._model = model
+        self._info = describe(model, name, options, max_live=_MAX_LIVE)
+        self._text = model.text if glossary is None else model.text.with_glossary(glossary)
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
-        speech = model.config.speech
+        speech = model.speech
         self._geometry = Geometry(
             native_rate_hz=speech.sample_rate_hz,
-            hop_samples=model.config.mel.hop_length,
+            hop_samples=model.hop_samples,
             frames_per_token=speech.frames_per_token,
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = describe(model, name, max_live=_MAX_LIVE)
         self._words = None
         if model.emotion_words is not None:
             kept = KeptAnswers(data_dir / "emotion_words", model.fingerprint)
             self._words = WordWeights(model.emotion_words, kept)
 
     @classmethod
-    def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
-        """Load a model by its name (checkpoints/named.py) or folder, start the engine's lanes, and warm them up.
+    def load(
+        cls,
+        model: str | Path,
+        data_dir: Path,
+        options: EngineOptions | None = None,
+        *,
+        glossary: Path | None = None,
+    ) -> Engine:
+        """Load a model by its name or folder (kinds/opening.py), start the engine's lanes, and warm them up.
 
-        `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
-        InvalidRequest OPTION_INVALID.
+        `data_dir` keeps prepared prompts; `glossary` is a file of terms (frontend/glossary.py) that go before
+        the model's own. CheckpointError for files that are missing, misshapen or corrupt; InvalidRequest
+        OPTION_INVALID; Unsupported DECODING_UNSUPPORTED or PIPELINE_UNSUPPORTED.
         """
-        name, loaded = load_named(model)
-        engine = cls(loaded, name, data_dir, options or EngineOptions())
+        name, loaded = open_model(model)
+        engine = cls(loaded, name, data_dir, options or EngineOptions(), glossary)
         engine._scheduler.start()
         try:
             warm_up(loaded, engine._conditioner, engine._scheduler, engine._geometry)
@@ -139,6 +154,7 @@ class Engine:
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
             emotion_weights=weights,
+            duration_control=self._info.duration_control,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:
@@ -158,22 +174,21 @@ class Engine:
             if isinstance(request.length, TargetSamples) and request.length_policy is not LengthPolicy.ADVISE
             else None,
             # Clips that must be encoded are read here, so that a bad one is refused at once.
-            voice_clip=self._clip(request.voice)
-            if self._conditioner.find_voice(request.voice.sha256) is None
-            else None,
+            voice_clip=self._clip(request.voice) if self._conditioner.find_voice(request.voice.key) is None else None,
             emotion_clip=self._clip(emotion)
-            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
+            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.key) is None
             else None,
             expected_s=self._expected_s(request, limits),
+            sampling=request.sampling or self._info.sampling,
         )
-        return self._submit(Utterance(script, self._model.config, self._model.vocoder.context_frames, on_event))
+        return self._submit(Utterance(script, self._model, on_event))
 
     def prepare_voice(self, reference: Reference) -> int:
         """Make what this voice needs, if it is not kept already. Blocks; returns encoder passes (0: it was kept).
 
         Raises ReferenceRejected.
         """
-        if self._conditioner.find_voice(reference.sha256) is not None:
+        if self._conditioner.find_voice(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.voice(reference, clip))
@@ -181,9 +196,11 @@ class Engine:
     def prepare_emotion(self, reference: Reference) -> int:
         """Make what this emotion needs, if it is not kept already. Blocks; returns encoder passes (0: it was kept).
 
-        Raises ReferenceRejected.
+        Raises ReferenceRejected, Unsupported (EMOTION_CLIPS_UNSUPPORTED).
         """
-        if self._conditioner.find_emotion(reference.sha256) is not None:
+        if not self._info.emotion_from_clips:
+            raise clips_unsupported()
+        if self._conditioner.find_emotion(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
@@ -204,16 +221,19 @@ class Engine:
             raise words_unsupported()
         return self._words.weighing(words)
 
-    def inspect_reference(self, path: Path) -> ReferenceQuality:
-        """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
-        return quality(decode_reference(path))
+    def inspect_reference(self, path: Path, options: ReferenceOptions | None = None) -> ReferenceQuality:
+        """Report on a clip, and on what becomes of it under `options` (None: the usual ones).
+
+        Raises ReferenceRejected for one that cannot become a prompt.
+        """
+        return report(decode_reference(path), options or ReferenceOptions())
 
     # Checks
 
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
-        check_emotion(request, self._info.emotions, words=self._info.emotion_from_words)
-        segments = self._model.text.segments(request.text)
+        check_emotion(request, self._info)
+        segments = self._text.segments(request.text, request.lexicon)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
         lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)
@@ -251,7 +271,7 @@ class Engine:
         return UtteranceHandle(utterance.delivery, self._scheduler.wake)
 
     def _clip(self, reference: Reference) -> Waveform:
-        return decode_reference(reference.path)
+        return read_prompt(reference)
 
     def _count_encodes(self, work: Callable[[], object]) -> int:
         def counted() -> int:
@@ -263,10 +283,19 @@ class Engine:
         return passes
 
 
-def _pipeline(model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
+def _pipeline(model: SpeechModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
     resolved = options.resolved(model.parameters)
+    if options.decoding not in model.decodings:
+        raise Unsupported(
+            f"{model.name} has no {options.decoding} decoding, only {', '.join(model.decodings)}",
+            reason="DECODING_UNSUPPORTED",
+        )
     if options.pipeline == "oncue":
         return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
-    way = NaiveWay(model) if options.pipeline == "naive" else CrossFadeWay(model)
+    if not isinstance(model, IndexTTS2):
+        raise Unsupported("the pipelines to compare with speak IndexTTS2 only", reason="PIPELINE_UNSUPPORTED")
+    way = (NaiveWay if options.pipeline == "naive" else CrossFadeWay)(model.networks)
     # One after the other, with all the threads there are.
-    return SerialPipeline(model, conditioner, way, max_live=_MAX_LIVE, threads=max(resolved.lanes, resolved.threads))
+    return SerialPipeline(
+        model.prompts, conditioner, way, max_live=_MAX_LIVE, threads=max(resolved.lanes, resolved.threads)
+    )

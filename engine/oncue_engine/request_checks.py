@@ -7,9 +7,24 @@ from dataclasses import fields
 
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import EMOTION_NAMES, EmotionMixing, EmotionWeights, EmotionWords, UtteranceRequest
+from .requests import (
+    EMOTION_NAMES,
+    EmotionMixing,
+    EmotionWeights,
+    EmotionWords,
+    EngineInfo,
+    Reference,
+    UtteranceRequest,
+)
 
-__all__ = ["HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "check_emotion", "check_settings", "words_unsupported"]
+__all__ = [
+    "HIGHEST_RATE_HZ",
+    "LOWEST_RATE_HZ",
+    "check_emotion",
+    "check_settings",
+    "clips_unsupported",
+    "words_unsupported",
+]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
 _MAX_EMOTION_WEIGHT = 1.2
@@ -24,7 +39,8 @@ def check_settings(request: UtteranceRequest) -> None:
             field="format.sample_rate_hz",
             metadata={"min_hz": str(LOWEST_RATE_HZ), "max_hz": str(HIGHEST_RATE_HZ)},
         )
-    check_sampling(request.sampling)
+    if request.sampling is not None:
+        check_sampling(request.sampling)
     lead = request.pacing.max_lead_samples
     numbers = (
         ("seed", "SEED_OUT_OF_RANGE", request.seed, 0, 2**64 - 1),
@@ -49,11 +65,9 @@ def check_settings(request: UtteranceRequest) -> None:
         )
 
 
-def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, words: bool) -> None:
-    """InvalidRequest for a strength, weights or options that do not hold; Unsupported for what the model does not have.
-
-    `supported`: names of EMOTION_NAMES that the model can be given as weights; `words`: whether it takes words.
-    """
+def check_emotion(request: UtteranceRequest, info: EngineInfo) -> None:
+    """InvalidRequest for a strength, weights or options that do not hold; Unsupported for what the model of `info` does
+    not have."""
     if not 0.0 <= request.emotion_strength <= 1.0:
         raise InvalidRequest(
             f"emotion strength {request.emotion_strength} is outside 0 to 1",
@@ -61,12 +75,20 @@ def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, word
             field="emotion.strength",
             metadata={"min": "0", "max": "1"},
         )
-    if isinstance(request.emotion, EmotionWords) and not words:
-        raise words_unsupported()
     if not isinstance(request.emotion, EmotionWords | EmotionWeights):
         _check_unmixed(request.emotion_mixing)
-    if isinstance(request.emotion, EmotionWeights):
-        _check_weights(request.emotion.weights, supported)
+    match request.emotion:
+        case Reference() if not info.emotion_from_clips:
+            raise clips_unsupported()
+        case EmotionWords() if not info.emotion_from_words:
+            raise words_unsupported()
+        case EmotionWeights(weights):
+            _check_weights(weights, info)
+
+
+def clips_unsupported() -> Unsupported:
+    """The answer to an emotion clip where the model takes none (EMOTION_CLIPS_UNSUPPORTED)."""
+    return Unsupported("this model takes no emotion clips", reason="EMOTION_CLIPS_UNSUPPORTED", field="emotion.clip")
 
 
 def words_unsupported() -> Unsupported:
@@ -86,7 +108,8 @@ def _check_unmixed(mixing: EmotionMixing) -> None:
             )
 
 
-def _check_weights(weights: tuple[float, ...], supported: tuple[str, ...]) -> None:
+def _check_weights(weights: tuple[float, ...], info: EngineInfo) -> None:
+    supported = info.emotions
     if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
         raise InvalidRequest(
             f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
@@ -96,10 +119,11 @@ def _check_weights(weights: tuple[float, ...], supported: tuple[str, ...]) -> No
         )
     if not supported:
         raise Unsupported(
-            "this model has no emotion bank: an emotion can be given as a clip",
+            "this model has no emotion bank"
+            + (": an emotion can be given as a clip" if info.emotion_from_clips else ", nor takes it emotion clips"),
             reason="EMOTION_WEIGHTS_UNSUPPORTED",
             field="emotion.weights",
-            metadata={"supported": "", "supported_sources": "audio"},
+            metadata={"supported": "", "supported_sources": "audio" if info.emotion_from_clips else ""},
         )
     for name, weight in zip(EMOTION_NAMES, weights, strict=True):
         if weight > 0.0 and name not in supported:

@@ -60,7 +60,7 @@ class Resolved:
 
     def started(self, event: Started, fingerprint: str, utterance_id: str = "") -> pb.SynthesisStarted:
         """The settings as the contract reports them."""
-        request, drawn = self.request, self.request.sampling
+        request, drawn = self.request, event.sampling
         realtime = request.pacing.mode is PacingMode.REALTIME
         return pb.SynthesisStarted(
             voice=self.voice,
@@ -139,7 +139,7 @@ class Resolver:
                     ),
                     length=target,
                     length_policy=policy,
-                    sampling=speech_limits.sampling(message.sampling),
+                    sampling=speech_limits.sampling(message.sampling, self._engine.info.sampling),
                     seed=message.seed if message.HasField("seed") else secrets.randbits(32),
                     pacing=engine_pacing,
                     start_sample=start_sample,
@@ -147,6 +147,7 @@ class Resolver:
                     start_deadline_s=turn.start_deadline_s,
                     # A seed that was given promises the same samples under any load.
                     flexible_steps=pacing is not None and not message.HasField("seed"),
+                    lexicon=speech_limits.lexicon(message.lexicon),
                 ),
                 voice=voice,
                 format=format_,

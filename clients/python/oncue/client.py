@@ -12,6 +12,7 @@ from oncue.audio import Clip, Encoding
 from oncue.emotions import EmotionMixing, Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
+from oncue.lexicon import LexiconArgument
 from oncue.scheduling import Priority, Scheduling
 from oncue.speech import Pacing, Speech, SpeechStream
 from oncue.stats import ServerStats, server_stats
@@ -83,6 +84,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        lexicon: LexiconArgument | None = None,
         pacing: Pacing | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
@@ -111,6 +113,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            lexicon=lexicon,
         )
         scheduling = Scheduling(priority, start_deadline_s)
         return self._speech.stream(utterance, pacing or Pacing(), scheduling, start_sample, timeout_s)
@@ -130,6 +133,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        lexicon: LexiconArgument | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
         timeout_s: float | None = None,
@@ -151,6 +155,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            lexicon=lexicon,
         )
         return await self._speech.synthesize(utterance, Scheduling(priority, start_deadline_s), timeout_s)
 
@@ -166,6 +171,7 @@ class Client:
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
         sample_rate_hz: int | None = None,
+        lexicon: LexiconArgument | None = None,
         timeout_s: float | None = None,
     ) -> UtterancePlan:
         """How the text will be read and how long it can be, without speaking. A length given is checked."""
@@ -179,6 +185,7 @@ class Client:
             tokens=tokens,
             length_policy=length_policy,
             sample_rate_hz=sample_rate_hz,
+            lexicon=lexicon,
         )
         return await self._speech.plan(utterance, timeout_s)
 

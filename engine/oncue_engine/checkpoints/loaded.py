@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,12 @@ from ..words.qwen_words import QwenWords
 from ..words.student import WordsToEmotion
 from ..words.weigher import WordsWeigher
 from .config import ModelConfig, read_config
+from .converted import converted
+from .file_ends import file_ends
+from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
+    GLOSSARY_FILE,
     PACE_FILE,
     PUBLIC_WORDS_FOLDER,
     SENTENCEPIECE_FILE,
@@ -32,10 +37,12 @@ from .layout import (
     fingerprint,
     read_emotion_bank,
 )
+from .networks import empty_networks
 from .pace import Pace, read_pace
-from .semantic_encoder import SemanticEncoder, load_semantic_encoder
+from .public_files import PublicFiles, find_public_files, is_public_folder
+from .semantic_encoder import SemanticEncoder, fill_semantic_encoder
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "load_model", "load_public"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,37 +72,56 @@ class LoadedModel:
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Read a model folder (layout.py). CheckpointError names the file, field or key that is wrong."""
+    """Read a model folder, ours (layout.py) or a public one. CheckpointError names the file, field or key at fault."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a model folder", reason="CHECKPOINT_FILE_MISSING")
+    if is_public_folder(folder):
+        return load_public(find_public_files(folder))
+    return _load(folder, fingerprint(folder))
+
+
+def load_public(files: PublicFiles) -> LoadedModel:
+    """A public model from its own files, by way of their converted form (converted.py). CheckpointError."""
+    own = converted(files, oncue_home())
+    digest = hashlib.sha256(own.fingerprint.encode())
+    # What is not converted decides too how it sounds.
+    words = [] if files.emotion_model is None else sorted(p for p in files.emotion_model.rglob("*") if p.is_file())
+    for path in (*words, *([] if files.glossary is None else [files.glossary])):
+        digest.update(file_ends(path))
+    return _load(own.folder, digest.hexdigest()[:16], files.folder)
+
+
+def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> LoadedModel:
+    """`extras`: where glossary and words model are (None: in the same folder)."""
+    extras = extras or folder
     config = read_config(folder)
-    codec, style = SemanticCodec(config.codec), CampPlus(config.style_encoder)
-    t2s, s2mel, vocoder = T2S(config.t2s), S2Mel(config.s2mel), BigVGAN(config.vocoder)
-    for name, network in (("codec", codec), ("style", style), ("t2s", t2s), ("s2mel", s2mel), ("vocoder", vocoder)):
-        fill(network, folder / WEIGHT_FILES[name])
+    networks = empty_networks(config)
+    for name, network in networks.named().items():
+        path = folder / WEIGHT_FILES[name]
+        if isinstance(network, SemanticEncoder):
+            fill_semantic_encoder(network, path)
+        else:
+            fill(network, path)
     speech = config.speech
-    encoder = load_semantic_encoder(
-        folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
-    )
     bank = _emotion_bank(folder, config)
     return LoadedModel(
         name=speech.name,
-        fingerprint=fingerprint(folder),
+        fingerprint=known_fingerprint,
         config=config,
-        text=_text_frontend(config, folder),
+        text=_text_frontend(config, folder, extras / GLOSSARY_FILE),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
-        encoder=encoder,
-        codec=codec,
-        style=style,
-        t2s=t2s,
-        s2mel=s2mel,
-        vocoder=vocoder,
+        encoder=networks.encoder,
+        codec=networks.codec,
+        style=networks.style,
+        t2s=networks.t2s,
+        s2mel=networks.s2mel,
+        vocoder=networks.vocoder,
         emotion_bank=bank,
-        emotion_words=_emotion_words(folder, bank),
+        emotion_words=_emotion_words(extras, bank),
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
+def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFrontend:
     speech = config.speech
     if speech.tokenizer == "arpabet":
         text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
@@ -103,12 +129,14 @@ def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
     elif speech.tokenizer == "sentencepiece":
         tokenizer = SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
         pieces = tokenizer.vocabulary_size
-        text = TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars)
+        text = TextFrontend(
+            tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
+        )
     else:
         raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
-    return text
+    return text.with_glossary(glossary) if glossary.is_file() else text
 
 
 def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:

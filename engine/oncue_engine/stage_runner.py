@@ -171,8 +171,8 @@ class StageRunner:
     def _begin_flow(self, utterance: Utterance, crowd: float) -> bool:
         """False where the chunk fills no frame."""
         chunk = utterance.chunk
-        assert chunk is not None
-        job = utterance.segment.flow_job(chunk, self._semantics)
+        assert chunk is not None and utterance.voice is not None
+        job = utterance.segment.flow_job(chunk, self._semantics, utterance.voice)
         if job is None:
             return False
         steps = self._steps.full

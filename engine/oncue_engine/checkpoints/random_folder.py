@@ -35,11 +35,13 @@ def make_random_public(folder: Path, size: PublicSize, seed: int = 0) -> Path:
 
     The weights are those that random_public.build_random has in memory for the same sizes and seed.
     """
-    return write_random_public(folder, public_sizes(size), seed)
+    write_random_public(folder, public_sizes(size), seed)
+    write_random_qwen(folder / EMOTION_MODEL_FOLDER, size, seed)
+    return folder
 
 
 def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path:
-    """`make_random_public` for any sizes."""
+    """The networks' files of `make_random_public`, in any sizes."""
     config = sizes.parsed()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(sizes.config), sort_keys=False), encoding="utf-8")
@@ -61,7 +63,6 @@ def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path
     bank = random_bank_apart(config, seed)
     torch.save(bank["feat1"], folder / "feat1.pt")
     torch.save(bank["feat2"], folder / "feat2.pt")
-    write_random_qwen(folder / EMOTION_MODEL_FOLDER, sizes.emotion_model, seed)
     return folder
 
 

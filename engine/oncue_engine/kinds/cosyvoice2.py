@@ -8,18 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from ..checkpoints.config import SpeechConfig
 from ..checkpoints.cosyvoice2 import LoadedCosyVoice2
 from ..checkpoints.pace import Pace
+from ..conditioning import VoiceConditioning
 from ..frontend.text import TextFrontend
 from ..model.cosyvoice2.flow import TokenFlow
 from ..model.packed_vocoder import inference_form
 from ..options import DecodingName, ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
-from .cosyvoice2_prompts import CosyVoice2Prompts
+from .cosyvoice2_prompts import CosyVoice2Prompts, CosyVoice2Voice
 from .cosyvoice2_tokens import CosyVoice2Tokens
 
 __all__ = ["CosyVoice2", "CosyVoice2Semantics"]
@@ -109,10 +111,13 @@ class CosyVoice2Semantics:
         self.rows_per_token = config.rows_per_token
         self.reach_tokens, self.look_ahead_tokens = config.reach_tokens, config.look_ahead_tokens
 
-    def rows(self, codes: Tensor, latents: Tensor) -> Tensor:
+    def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
         """codes [n] -> [n * rows_per_token, D]; the latents are empty."""
-        rows: Tensor = self._flow.encoder(codes)
-        return rows
+        assert isinstance(voice, CosyVoice2Voice)
+        # The flow continues the clip, and so does its encoder. Later tokens come with those before them.
+        before = voice.flow_codes[-self.reach_tokens :] if first == 0 else codes[:0]
+        rows: Tensor = self._flow.encoder(torch.cat((before, codes)))
+        return rows[len(before) * self.rows_per_token :]
 
     def regulate(self, rows: Tensor) -> Tensor:
         """[F,D] -> [F,C]."""

@@ -29,10 +29,12 @@ _ENCODER_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CosyVoice2Voice(VoiceConditioning):
-    """P prompt frames are those of the first P / rows_per_token of T codes."""
+    """Speech tokens of the clip, for two networks that take different stretches of it."""
 
     prompt_codes: Tensor
-    """Speech tokens of the clip [T] int64."""
+    """All [T] int64: the language model may continue the first ones."""
+    flow_codes: Tensor
+    """Those of the prompt's mel [P / rows_per_token]: the flow continues them."""
 
 
 class CosyVoice2Prompts:
@@ -64,6 +66,7 @@ class CosyVoice2Prompts:
             prompt_mel=mel[:, : tokens * rows],
             prompt_condition=networks.flow.condition(networks.flow.encoder(codes[:tokens])),
             prompt_codes=codes,
+            flow_codes=codes[:tokens],
         )
 
     def encode_emotion(self, clip: Waveform) -> EmotionConditioning:

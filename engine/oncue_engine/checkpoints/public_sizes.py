@@ -27,8 +27,6 @@ class PublicSizes:
     """config.json of the vocoder"""
     words: int
     characters: int
-    emotion_model: PublicSize
-    """Of the language model that turns words into emotions."""
 
     def parsed(self) -> ModelConfig:
         """Sizes of every network, the codec with its decoder."""
@@ -38,10 +36,8 @@ class PublicSizes:
 def public_sizes(size: PublicSize) -> PublicSizes:
     """`full`: as released. `small`: the same structure in 7 MB, with the sizes that the released file omits."""
     if size == "full":
-        return PublicSizes(
-            _FULL, SemanticEncoderConfig(), BigVGANConfig(), words=120_000, characters=3_755, emotion_model="full"
-        )
-    return PublicSizes(_small(), _SMALL_ENCODER, _SMALL_VOCODER, words=400, characters=100, emotion_model="small")
+        return PublicSizes(_FULL, SemanticEncoderConfig(), BigVGANConfig(), words=120_000, characters=3_755)
+    return PublicSizes(_small(), _SMALL_ENCODER, _SMALL_VOCODER, words=400, characters=100)
 
 
 _FULL: Mapping[str, Any] = {

@@ -30,6 +30,23 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_random_nano(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests convert lands beside the tests, and no test finds files in the hub cache of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONCUE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_public_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every file of a public IndexTTS-2, its networks very small and random: 7 MB. Not to be written to."""
+    from oncue_engine.checkpoints.random_folder import make_random_public
+
+    return make_random_public(tmp_path_factory.mktemp("models") / "small-public", "small")
+
+
 @pytest.fixture(scope="session")
 def tiny_words_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with a student of random weights: each text has emotion weights of its own."""
@@ -53,6 +70,41 @@ def speed_rows_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPath
     width = weights["mel_embedding.weight"].shape[1]
     rows = 0.02 * torch.randn(2, width, generator=torch.Generator().manual_seed(0))
     save_file(weights | {"speed_emb.weight": rows.half()}, folder / "t2s.safetensors")
+    return folder
+
+
+TAUGHT = {
+    "tired, but proud": '{"高兴": 0.3, "低落": 0.7, "自然": 0.1}',
+    "gloomy": '{"悲伤": 0.75, "低落": 0.25}',
+    "rubbish": "I will not say.",
+}
+"""What the small Qwen says of a text."""
+
+
+@pytest.fixture(scope="session")
+def taught_qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the public model has it for words, with a small Qwen that has learned TAUGHT."""
+    from .qwen import write_taught_qwen
+
+    return write_taught_qwen(tmp_path_factory.mktemp("models") / "qwen", TAUGHT)
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen_model_dir(tiny_model_dir: Path, taught_qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a bank of all eight emotions, and with that Qwen."""
+    import torch
+    import yaml
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-qwen"))
+    shutil.copytree(taught_qwen_dir, folder / "qwen0.6bemo4-merge")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["emo_num"] = [2] * 8
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    bank = load_file(folder / "emotion_bank.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    rows = {key: torch.randn(16, value.shape[1], generator=generator) for key, value in bank.items()}
+    save_file({"feat1": rows["feat1"], "feat2": 3.0 * rows["feat2"]}, folder / "emotion_bank.safetensors")
     return folder
 
 

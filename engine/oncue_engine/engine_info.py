@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 
+from .decoding.reference_stage import REFERENCE_SAMPLING
 from .errors import InvalidRequest
 from .frontend.audio import MAX_SECONDS, MIN_SECONDS
 from .model_interface import SpeechModel
 from .options import EngineOptions
 from .request_checks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
-from .requests import EngineInfo
+from .requests import EngineInfo, Sampling
 
 __all__ = ["describe", "duration_control"]
 
@@ -51,6 +52,8 @@ def describe(model: SpeechModel, name: str, options: EngineOptions, *, max_live:
         max_tokens_per_segment=speech.max_segment_tokens,
         max_reference_s=MAX_SECONDS,
         min_reference_s=MIN_SECONDS,
+        decoding=options.decoding,
+        sampling=REFERENCE_SAMPLING if options.decoding == "reference" else Sampling(),
         limits={
             "min_sample_rate_hz": LOWEST_RATE_HZ,
             "max_sample_rate_hz": HIGHEST_RATE_HZ,

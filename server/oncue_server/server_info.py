@@ -17,6 +17,8 @@ from oncue_server.server_stats import server_stats
 
 __all__ = ["ServerService", "server_info"]
 
+_DECODING = {"streaming": pb.DECODING_STREAMING, "reference": pb.DECODING_REFERENCE}
+
 
 def server_info(info: EngineInfo, default_voice: str, requests_per_second: float) -> pb.ServerInfo:
     """`default_voice`: an id, or empty when there is none."""
@@ -47,6 +49,7 @@ def server_info(info: EngineInfo, default_voice: str, requests_per_second: float
             unary_encodings=speech_limits.UNARY_ENCODINGS,
             requests_per_second=requests_per_second,
         ),
+        decoding=_DECODING[info.decoding],
     )
 
 

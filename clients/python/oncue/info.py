@@ -49,6 +49,8 @@ class ServerInfo:
     default_voice: str
     """`voices/{id}`, or empty."""
     limits: Limits
+    decoding: str
+    """`streaming`: audio leaves while later tokens are drawn; `reference`: beams, as the public implementation has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def server_info(message: server_service_pb2.ServerInfo) -> ServerInfo:
             max_sample_rate_hz=limits.max_sample_rate_hz,
             requests_per_second=limits.requests_per_second,
         ),
+        decoding=server_service_pb2.Decoding.Name(message.decoding).removeprefix("DECODING_").lower(),
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from oncue_engine.decoding import reference
+from oncue_engine.decoding.beam_search import BeamLimits, BeamOptions
 from oncue_engine.errors import CheckpointError
 from oncue_engine.model.emotion_bank import EmotionBank, mix_bank, mix_rows, nearest_rows, normalize_weights
 from oncue_engine.model.gpt import prefill
@@ -90,9 +91,9 @@ def language_model(golden: GoldenFile) -> dict[str, Tensor]:
     penalized, _ = reference.greedy(model, prefix, outputs["greedy_codes_rep10"].shape[1], 10.0)
 
     def beams(output: str, penalty: float) -> Tensor:
-        options = reference.BeamOptions(sample=False, repetition_penalty=penalty)
+        options = BeamOptions(sample=False, repetition_penalty=penalty)
         length = outputs[output].shape[1]
-        found = reference.beam_search(model, prefix, max(length, codes.shape[1]), options)
+        found = reference.beam_search(model, prefix, BeamLimits(max(length, codes.shape[1])), options)
         lacking = max(length - found.shape[1], 0)
         return functional.pad(found, (0, lacking), value=model.config.stop_mel_token)  # stop is the padding too
 
@@ -112,6 +113,11 @@ def language_model(golden: GoldenFile) -> dict[str, Tensor]:
     }
 
 
+def _normalized(weights: Tensor, *, bias: bool) -> Tensor:
+    """[8] -> [8]"""
+    return torch.tensor(normalize_weights(weights.tolist(), bias=bias, cap=True))
+
+
 def emotion_mix(golden: GoldenFile) -> dict[str, Tensor]:
     """Set emo_mix."""
     inputs = golden.inputs
@@ -120,9 +126,9 @@ def emotion_mix(golden: GoldenFile) -> dict[str, Tensor]:
     return {
         "row_index": rows,
         "emovec_mat": mix_rows(bank, rows, inputs["weight_vector"]),
-        "emo_vec_mixed": mix_bank(bank, inputs["style"], inputs["weight_vector"], inputs["emo_vec"]),
-        "raw_normalized_bias": normalize_weights(inputs["raw_vector"]),
-        "raw_normalized_nobias": normalize_weights(inputs["raw_vector"], bias=False),
+        "emo_vec_mixed": mix_bank(bank, rows, inputs["weight_vector"], inputs["emo_vec"]),
+        "raw_normalized_bias": _normalized(inputs["raw_vector"], bias=True),
+        "raw_normalized_nobias": _normalized(inputs["raw_vector"], bias=False),
     }
 
 

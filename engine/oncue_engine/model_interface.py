@@ -51,7 +51,7 @@ class TokenStage(Protocol):
         """Go on with every live sequence. One that fails gets its `error`; the others are not hurt.
 
         A sequence ends by `finished`, with exactly `spec.exact_tokens` codes where that is set. A stage whose last
-        codes may still change adds none until they are final.
+        codes may still change adds none until they are final, and its sequences say `at_once`.
         """
 
     def release(self, sequence: Sequence) -> None:

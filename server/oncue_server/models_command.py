@@ -88,7 +88,6 @@ def fetch(
 @models.command()
 def verify(
     model: Annotated[str, typer.Argument(help="`nano`, a folder, `hub:ORG/NAME`, or `random:indextts2`.")] = "nano",
-    cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
     """Digests of a fetched model's files where they are known; then load it, every key and every shape.
 
@@ -103,8 +102,8 @@ def verify(
     answer: dict[str, object] = {"model": model, "ok": True}
     try:
         if model.startswith(HUB_PREFIX):
-            answer["digests"] = verify_files(fetched(parse_hub_name(model), cache or default_cache()))
-        answer["fingerprint"] = open_model(model, cache)[1].fingerprint
+            answer["digests"] = verify_files(fetched(parse_hub_name(model), default_cache()))
+        answer["fingerprint"] = open_model(model)[1].fingerprint
     except CheckpointError as error:
         answer |= {"ok": False, "reason": error.reason, "error": str(error)}
     typer.echo(json.dumps(answer))

@@ -57,6 +57,8 @@ class Sequence:
     """What each token is drawn with."""
     codes: list[int] = field(default_factory=list)
     finished: bool = False
+    at_once: bool = False
+    """All codes come together, at the end."""
     hit_limit: bool = False
     """Free speech that did not stop by itself."""
     error: Exception | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,12 +246,8 @@ def test_the_table_is_whole() -> None:
 
 def test_two_that_fetch_at_once_share_the_work(case: HubCase) -> None:
     case.hub.faults["gpt.pth"] = [Fault(stall_s=0.3)]
-    found: list[Fetched] = []
-    threads = [threading.Thread(target=lambda: found.append(case.fetch())) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as two:
+        found = list(two.map(lambda _: case.fetch(), range(2)))
     assert found[0] == found[1]
     assert_whole(case, found[0])
     asked = [one.path for one in case.hub.bytes_asked()]

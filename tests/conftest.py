@@ -30,11 +30,81 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_random_nano(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests convert lands beside the tests, and no test finds files in the hub cache of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONCUE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_public_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every file of a public IndexTTS-2, its networks very small and random: 7 MB. Not to be written to."""
+    from oncue_engine.checkpoints.random_folder import make_random_public
+
+    return make_random_public(tmp_path_factory.mktemp("models") / "small-public", "small")
+
+
 @pytest.fixture(scope="session")
 def tiny_words_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with a student of random weights: each text has emotion weights of its own."""
     folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-words"))
     make_random_student(folder / "emotion_words")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speed_rows_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with two speed rows in place of the tied one, as the public weights have them."""
+    import torch
+    import yaml
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-speed-rows"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["oncue"]["duration_row"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    weights = load_file(folder / "t2s.safetensors")
+    width = weights["mel_embedding.weight"].shape[1]
+    rows = 0.02 * torch.randn(2, width, generator=torch.Generator().manual_seed(0))
+    save_file(weights | {"speed_emb.weight": rows.half()}, folder / "t2s.safetensors")
+    return folder
+
+
+TAUGHT = {
+    "tired, but proud": '{"高兴": 0.3, "低落": 0.7, "自然": 0.1}',
+    "gloomy": '{"悲伤": 0.75, "低落": 0.25}',
+    "rubbish": "I will not say.",
+}
+"""What the small Qwen says of a text."""
+
+
+@pytest.fixture(scope="session")
+def taught_qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the public model has it for words, with a small Qwen that has learned TAUGHT."""
+    from .qwen import write_taught_qwen
+
+    return write_taught_qwen(tmp_path_factory.mktemp("models") / "qwen", TAUGHT)
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen_model_dir(tiny_model_dir: Path, taught_qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a bank of all eight emotions, and with that Qwen."""
+    import torch
+    import yaml
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-qwen"))
+    shutil.copytree(taught_qwen_dir, folder / "qwen0.6bemo4-merge")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["emo_num"] = [2] * 8
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    bank = load_file(folder / "emotion_bank.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    rows = {key: torch.randn(16, value.shape[1], generator=generator) for key, value in bank.items()}
+    save_file({"feat1": rows["feat1"], "feat2": 3.0 * rows["feat2"]}, folder / "emotion_bank.safetensors")
     return folder
 
 
@@ -78,12 +148,12 @@ def make_random_student(folder: Path, seed: int = 0) -> Path:
 
 
 @contextmanager
-def running_server(model: Path, data_dir: Path) -> Iterator[str]:
-    """The address of `oncue serve` in a process of its own. Its stderr stays with the test's."""
+def running_server(model: Path, data_dir: Path, *options: str) -> Iterator[str]:
+    """The address of `oncue serve` with `options` in a process of its own. Its stderr stays with the test's."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0"),
-            *("--model", str(model), "--data", str(data_dir), "--threads", "1"),
+            *("--model", str(model), "--data", str(data_dir), "--threads", "1", *options),
         ],
         stdout=subprocess.PIPE,
         text=True,

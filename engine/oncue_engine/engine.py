@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length
 from .delivery import UtteranceHandle
 from .engine_info import describe
 from .errors import Unsupported
-from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
+from .frontend.audio import ReferenceQuality, Waveform, decode_reference
+from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
 from .kinds.indextts2 import IndexTTS2
 from .kinds.opening import open_model
+from .model.emotion_bank import normalize_weights
 from .model_interface import SpeechModel
 from .options import EngineOptions
 from .pipeline import Pipeline
@@ -34,6 +37,7 @@ from .requests import (
     Event,
     LengthPolicy,
     Reference,
+    ReferenceOptions,
     SegmentPlan,
     TargetSamples,
     TargetTokens,
@@ -47,6 +51,7 @@ from .stage_runner import StageRunner
 from .utterance import Utterance
 from .warm_up import warm_up
 from .word_weights import WordWeights
+from .words.kept_answers import KeptAnswers
 
 __all__ = ["Engine", "UtteranceHandle"]
 
@@ -58,9 +63,13 @@ _MAX_LIVE = 64
 class Engine:
     """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
 
-    def __init__(self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions) -> None:
+    def __init__(
+        self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions, glossary: Path | None = None
+    ) -> None:
         """Use `Engine.load`."""
         self._model = model
+        self._info = describe(model, name, options, max_live=_MAX_LIVE)
+        self._text = model.text if glossary is None else model.text.with_glossary(glossary)
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.speech
@@ -71,18 +80,28 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = describe(model, name, max_live=_MAX_LIVE)
-        self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
+        self._words = None
+        if model.emotion_words is not None:
+            kept = KeptAnswers(data_dir / "emotion_words", model.fingerprint)
+            self._words = WordWeights(model.emotion_words, kept)
 
     @classmethod
-    def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
+    def load(
+        cls,
+        model: str | Path,
+        data_dir: Path,
+        options: EngineOptions | None = None,
+        *,
+        glossary: Path | None = None,
+    ) -> Engine:
         """Load a model by its name or folder (kinds/opening.py), start the engine's lanes, and warm them up.
 
-        `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
-        InvalidRequest OPTION_INVALID.
+        `data_dir` keeps prepared prompts; `glossary` is a file of terms (frontend/glossary.py) that go before
+        the model's own. CheckpointError for files that are missing, misshapen or corrupt; InvalidRequest
+        OPTION_INVALID; Unsupported DECODING_UNSUPPORTED or PIPELINE_UNSUPPORTED.
         """
         name, loaded = open_model(model)
-        engine = cls(loaded, name, data_dir, options or EngineOptions())
+        engine = cls(loaded, name, data_dir, options or EngineOptions(), glossary)
         engine._scheduler.start()
         try:
             warm_up(loaded, engine._conditioner, engine._scheduler, engine._geometry)
@@ -135,6 +154,7 @@ class Engine:
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
             emotion_weights=weights,
+            duration_control=self._info.duration_control,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:
@@ -154,13 +174,12 @@ class Engine:
             if isinstance(request.length, TargetSamples) and request.length_policy is not LengthPolicy.ADVISE
             else None,
             # Clips that must be encoded are read here, so that a bad one is refused at once.
-            voice_clip=self._clip(request.voice)
-            if self._conditioner.find_voice(request.voice.sha256) is None
-            else None,
+            voice_clip=self._clip(request.voice) if self._conditioner.find_voice(request.voice.key) is None else None,
             emotion_clip=self._clip(emotion)
-            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
+            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.key) is None
             else None,
             expected_s=self._expected_s(request, limits),
+            sampling=request.sampling or self._info.sampling,
         )
         return self._submit(Utterance(script, self._model, on_event))
 
@@ -169,7 +188,7 @@ class Engine:
 
         Raises ReferenceRejected.
         """
-        if self._conditioner.find_voice(reference.sha256) is not None:
+        if self._conditioner.find_voice(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.voice(reference, clip))
@@ -181,40 +200,56 @@ class Engine:
         """
         if not self._info.emotion_from_clips:
             raise clips_unsupported()
-        if self._conditioner.find_emotion(reference.sha256) is not None:
+        if self._conditioner.find_emotion(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
 
     def weigh_words(self, words: EmotionWords) -> EmotionWeights:
-        """The weights that words come down to, in the order of EMOTION_NAMES; their sum is 1. Blocks for milliseconds.
+        """The weights that words come down to, in the order of EMOTION_NAMES. Blocks while the model works: for
+        milliseconds with the embedded one, for seconds with a public one.
 
-        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID).
+        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID), Overloaded
+        (EMOTION_WORDS_BUSY), GenerationFailed (EMOTION_WORDS_UNREADABLE, _TIMEOUT, _CRASHED).
         """
+        return self.weighing(words).result()
+
+    def weighing(self, words: EmotionWords) -> Future[EmotionWeights]:
+        """As `weigh_words`, without waiting. What the words or the engine lack is raised at once, the rest by the
+        future, which may be cancelled."""
         if self._words is None:
             raise words_unsupported()
-        return self._words.weigh(words)
+        return self._words.weighing(words)
 
-    def inspect_reference(self, path: Path) -> ReferenceQuality:
-        """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
-        return quality(decode_reference(path))
+    def inspect_reference(self, path: Path, options: ReferenceOptions | None = None) -> ReferenceQuality:
+        """Report on a clip, and on what becomes of it under `options` (None: the usual ones).
+
+        Raises ReferenceRejected for one that cannot become a prompt.
+        """
+        return report(decode_reference(path), options or ReferenceOptions())
 
     # Checks
 
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
         check_emotion(request, self._info)
-        segments = self._model.text.segments(request.text)
+        segments = self._text.segments(request.text, request.lexicon)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
         lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)
         return segments, limits, lengths
 
     def _resolve(self, request: UtteranceRequest) -> UtteranceRequest:
-        """The request with weights in place of words, found in the caller's time and not in the engine's."""
-        if not isinstance(request.emotion, EmotionWords):
-            return request
-        return replace(request, emotion=self.weigh_words(request.emotion))
+        """The request with the weights that it comes down to: found for words, in the caller's time and not in the
+        engine's, and with bias and cap applied."""
+        emotion, mixing = request.emotion, request.emotion_mixing
+        if isinstance(emotion, EmotionWords):
+            emotion = self.weigh_words(emotion)
+        if isinstance(emotion, EmotionWeights) and (mixing.apply_bias or mixing.cap_sum):
+            found = normalize_weights(emotion.weights, bias=mixing.apply_bias, cap=mixing.cap_sum)
+            emotion = EmotionWeights.as_told(found)
+            mixing = replace(mixing, apply_bias=False, cap_sum=False)
+        return replace(request, emotion=emotion, emotion_mixing=mixing)
 
     def _natural(self, segments: list[TextSegment]) -> list[int]:
         most = self._geometry.max_segment_tokens
@@ -236,7 +271,7 @@ class Engine:
         return UtteranceHandle(utterance.delivery, self._scheduler.wake)
 
     def _clip(self, reference: Reference) -> Waveform:
-        return decode_reference(reference.path)
+        return read_prompt(reference)
 
     def _count_encodes(self, work: Callable[[], object]) -> int:
         def counted() -> int:
@@ -250,6 +285,11 @@ class Engine:
 
 def _pipeline(model: SpeechModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
     resolved = options.resolved(model.parameters)
+    if options.decoding not in model.decodings:
+        raise Unsupported(
+            f"{model.name} has no {options.decoding} decoding, only {', '.join(model.decodings)}",
+            reason="DECODING_UNSUPPORTED",
+        )
     if options.pipeline == "oncue":
         return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
     if not isinstance(model, IndexTTS2):

@@ -22,12 +22,12 @@ from .checkpoints.pace import Pace
 from .conditioning import PromptEncoder, VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
 from .frontend.text import TextFrontend
-from .options import ResolvedOptions
+from .options import DecodingName, ResolvedOptions
 from .rendering.flow_batch import FlowRow
 from .rendering.mel import FlowJob
 from .rendering.semantics import Semantics
 from .rendering.wave import Vocoder
-from .words.student import WordsToEmotion
+from .words.weigher import WordsWeigher
 
 __all__ = ["FlowSolver", "Renderer", "SpeechModel", "TokenStage"]
 
@@ -51,7 +51,7 @@ class TokenStage(Protocol):
         """Go on with every live sequence. One that fails gets its `error`; the others are not hurt.
 
         A sequence ends by `finished`, with exactly `spec.exact_tokens` codes where that is set. A stage whose last
-        codes may still change adds none until they are final.
+        codes may still change adds none until they are final, and its sequences say `at_once`.
         """
 
     def release(self, sequence: Sequence) -> None:
@@ -116,12 +116,21 @@ class SpeechModel(Protocol):
     def takes_emotion_clips(self) -> bool: ...
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         """Words to weights of `emotions`, where the model has that."""
 
     @property
     def duration_control(self) -> str:
         """`trained` or `constructed` (EngineInfo)."""
+
+    @property
+    def decodings(self) -> tuple[DecodingName, ...]:
+        """What `token_stage` can be asked for."""
+
+    @property
+    def duration_experiment(self) -> bool:
+        """Whether it can be told a length in a row that it may not have been trained to read
+        (EngineOptions.duration_row_experiment): its token stage does so where the options say it."""
 
     @property
     def hop_samples(self) -> int:

@@ -6,8 +6,8 @@ Every time is an integer sample index at the utterance's own output rate, from 0
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 __all__ = [
     "EMOTION_NAMES",
     "AudioChunk",
+    "EmotionMixing",
     "EmotionWeights",
     "EmotionWords",
     "EngineInfo",
@@ -23,10 +24,12 @@ __all__ = [
     "Failed",
     "Finished",
     "LengthPolicy",
+    "LexiconEntry",
     "Pacing",
     "PacingMode",
     "Priority",
     "Reference",
+    "ReferenceOptions",
     "Sampling",
     "SegmentPlan",
     "Started",
@@ -41,14 +44,31 @@ EMOTION_NAMES: tuple[str, ...] = ("happy", "angry", "sad", "afraid", "disgusted"
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceOptions:
+    """How a clip becomes a prompt (frontend/prompt_clip.py)."""
+
+    trim_silence: bool = False
+    """Silence before the first sound and after the last is cut; nothing inside."""
+    keep_level: bool = False
+    """A clip that is far too quiet or too loud is taken as it is, not brought into range."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A clip that conditions speech: a path to audio that libsndfile reads, and the SHA-256 of its bytes (hex).
 
-    The engine prepares it on first use and keeps the tensors under (sha256, model), so the path is only read then.
+    The engine prepares it on first use and keeps the tensors under (key, model), so the path is only read then.
     """
 
     path: Path
     sha256: str
+    options: ReferenceOptions = field(default_factory=ReferenceOptions)
+
+    @property
+    def key(self) -> str:
+        """What tells its tensors from those of other clips: the hash, and options that are not the usual ones."""
+        chosen = [name for name, value in asdict(self.options).items() if value]
+        return "+".join([self.sha256, *chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +77,47 @@ class EmotionWeights:
 
     weights: tuple[float, ...]
 
+    @classmethod
+    def as_told(cls, weights: Iterable[float]) -> EmotionWeights:
+        """The weights that are left when the contract's 32-bit fields have carried these, in their shortest decimals.
+
+        So weights that were told and come back are the same to the bit, and a 0.7 that came as a 32-bit number is 0.7
+        again: strength cuts to four decimals, where a little less than 0.7 would lose one of them.
+        """
+        return cls(tuple(float(str(np.float32(weight))) for weight in weights))
+
 
 @dataclass(frozen=True, slots=True)
 class EmotionWords:
     """An emotion in plain words, 1 to 200 characters. The model turns them into weights."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LexiconEntry:
+    """How one utterance says a term: exactly one of `reading` and `pronunciation` is set (frontend/lexicon.py)."""
+
+    term: str
+    """1 to 100 characters, in any case; beside letters and digits it stands for whole words only."""
+    reading: str | None = None
+    """What is read in its place, as if it had been written there; 1 to 100 characters."""
+    pronunciation: str | None = None
+    """How it sounds, as in `<word|pronunciation>`; 1 to 100 characters."""
+    language: str | None = None
+    """BCP 47, of which the language alone counts. None: in text of any language."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionMixing:
+    """What is done with weights, given or found for words, before they are mixed (spec 4.2, 4.3). Off: nothing."""
+
+    apply_bias: bool = False
+    """Each weight times its emotion's factor."""
+    cap_sum: bool = False
+    """After that, a sum above 0.8 is scaled down to it."""
+    random_style: bool = False
+    """Rows of the bank by chance, keyed by the request's seed alone, instead of those nearest to the voice."""
 
 
 class LengthPolicy(enum.Enum):
@@ -132,9 +187,12 @@ class UtteranceRequest:
     emotion: Reference | EmotionWeights | EmotionWords | None = None
     """None: the voice clip's own emotion (paper, section 3.2)."""
     emotion_strength: float = 1.0
+    emotion_mixing: EmotionMixing = field(default_factory=EmotionMixing)
+    """Only with weights or words."""
     length: TargetSamples | TargetTokens | None = None
     length_policy: LengthPolicy = LengthPolicy.STRICT
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling | None = None
+    """None: EngineInfo.sampling."""
     seed: int = 0
     pacing: Pacing = field(default_factory=Pacing)
     start_sample: int = 0
@@ -145,6 +203,8 @@ class UtteranceRequest:
     flexible_steps: bool = False
     """Whether a chunk may be solved in fewer flow steps where its listener would run dry otherwise (never in the
     engine's deterministic mode). Off: the same seed gives the same samples under any load."""
+    lexicon: tuple[LexiconEntry, ...] = ()
+    """How terms are said in this utterance, and in no other. It goes before the model's and the server's glossaries."""
 
     @property
     def emotion_weights(self) -> EmotionWeights | None:
@@ -181,6 +241,8 @@ class UtterancePlan:
     """The narrower range in which it also sounds natural."""
     emotion_weights: EmotionWeights | None = None
     """What the request's emotion comes down to: as in Started."""
+    duration_control: str = "constructed"
+    """How a length would be reached: EngineInfo.duration_control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +254,13 @@ class Started:
     num_segments: int
     planned_samples: int | None
     """Known only when a length was asked for."""
+    sampling: Sampling
+    """What the tokens are drawn with."""
     emotion_weights: EmotionWeights | None = None
-    """The weights of the request, or those that were found for its words; strength is not applied.
+    """The weights of the request, or those that were found for its words, after bias and cap; strength is not applied.
 
-    None where the emotion comes from a clip.
+    A request with these weights, and without bias and cap, is spoken the same. None where the emotion comes from a
+    clip.
     """
 
 
@@ -255,9 +320,14 @@ class EngineInfo:
     native_rate_hz: int
     token_rate_hz: float
     duration_control: str
-    """`trained` (tied duration row) or `constructed` (forced stop and frame budget only)."""
+    """`trained` (tied duration row), `constructed` (forced stop and frame budget only), or `experiment` (those, and the
+    length told in a row that the model may not have been trained to read)."""
     max_text_chars: int
     max_tokens_per_segment: int
     max_reference_s: float
     min_reference_s: float
+    decoding: str
+    """`streaming` or `reference` (EngineOptions)."""
+    sampling: Sampling
+    """Of requests that set none."""
     limits: Mapping[str, int] = field(default_factory=dict)

@@ -37,6 +37,10 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
     ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="YAML file of terms and how they are said (docs/text.md)."),
+    ] = None,
     lanes: Annotated[int | None, typer.Option(min=1, help="Threads that run stages side by side.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that share a token step.")] = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: auto, float32 or bfloat16.")] = "auto",
@@ -45,12 +49,27 @@ def serve(
         Literal["oncue", "naive", "crossfade"],
         typer.Option(help="For measurements: another way to make the audio, one request at a time."),
     ] = "oncue",
+    decoding: Annotated[
+        Literal["streaming", "reference"],
+        typer.Option(
+            help="How tokens are drawn. `reference`: by beams, as the public implementation does; audio waits for the "
+            "end of its segment."
+        ),
+    ] = "streaming",
+    beams: Annotated[int | None, typer.Option(min=1, max=16, help="Beams of reference decoding; default: 3.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Other listeners do not change a bit of anyone's speech; slower.")
     ] = False,
     flow_steps: Annotated[
         int | None, typer.Option(min=1, help="Flow steps of every chunk; default: the model's own number.")
     ] = None,
+    duration_experiment: Annotated[
+        bool,
+        typer.Option(
+            "--duration-experiment",
+            help="Tell a model with two speed rows how long it shall speak, where it may have learnt to look.",
+        ),
+    ] = False,
     requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,
     reflection: Annotated[bool, typer.Option(help="Tell clients the contract.")] = True,
@@ -74,7 +93,19 @@ def serve(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline),
+        engine=EngineOptions(
+            lanes,
+            threads,
+            weights,
+            precision,
+            deterministic,
+            flow_steps,
+            duration_row_experiment=duration_experiment,
+            pipeline=pipeline,
+            decoding=decoding,
+            beams=beams,
+        ),
+        glossary=glossary,
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,
@@ -138,9 +169,17 @@ def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) ->
 
 def parity(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Golden files.")],
-    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, float64, bfloat16, float16, or int8, which only serving has.")
+    ] = "float32",
+    served: Annotated[
+        bool, typer.Option("--served", help="The blocks as they serve: packed, in float32, bfloat16 or int8.")
+    ] = False,
 ) -> None:
-    """Compare our modules with golden files; one JSON line per output, exit 1 if any fails."""
+    """Compare our modules with golden files; one JSON line per output, exit 1 if any fails.
+
+    In a rounded precision, whole numbers (codes, ids) have an `agreement`, the share of equal ones, and no error.
+    """
     from oncue_engine.parity.runner import run_parity
 
-    raise typer.Exit(run_parity(files, dtype))
+    raise typer.Exit(run_parity(files, dtype, served=served))

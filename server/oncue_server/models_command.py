@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -114,15 +114,28 @@ def verify(
 @models.command("make-random")
 def make_random(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    size: Annotated[
+        Literal["full", "small", "nano"],
+        typer.Option(
+            help="full: all files of the public model at its size, 8 GB; small: the same files in 7 MB; nano: the "
+            "layout of the model inside the package, tiny."
+        ),
+    ] = "nano",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    kind: Annotated[str, typer.Option(help="Kind of model: indextts2, or cosyvoice2 (nano only).")] = "indextts2",
 ) -> None:
-    """Write a tiny model with random weights: it speaks noise, for tests."""
-    from oncue_engine.checkpoints.random_nano import make_random_nano
+    """Write a model with random weights: it speaks noise, for tests and measurements."""
+    from oncue_engine.errors import CheckpointError
+    from oncue_engine.kinds.random_folders import make_random_folder
 
     if folder.exists() and any(folder.iterdir()):
         typer.echo(f"{folder} is not empty", err=True)
         raise typer.Exit(1)
-    typer.echo(str(make_random_nano(folder, seed)))
+    try:
+        typer.echo(str(make_random_folder(kind, size, folder, seed)))
+    except CheckpointError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 def _with_revisions(model: str, revisions: list[str]) -> str:

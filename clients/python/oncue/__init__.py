@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from oncue.audio import AudioChunk, Clip, Encoding, SpeechStats, WavWriter
 from oncue.client import Client, connect
-from oncue.emotions import EMOTION_NAMES, Emotion, Emotions, Words
+from oncue.emotions import EMOTION_NAMES, Emotion, EmotionMixing, Emotions, Words
 from oncue.errors import (
     AlreadyExists,
     Conflict,
@@ -25,6 +25,7 @@ from oncue.errors import (
     Unsupported,
 )
 from oncue.info import Limits, SegmentPlan, ServerInfo, UtterancePlan
+from oncue.lexicon import Pronunciation, Reading
 from oncue.local_server import LocalServer, ServerStartError
 from oncue.references import ReferenceClip
 from oncue.scheduling import Priority
@@ -44,6 +45,7 @@ __all__ = [
     "DeadlineExceeded",
     "Denied",
     "Emotion",
+    "EmotionMixing",
     "Emotions",
     "Encoding",
     "InvalidRequest",
@@ -53,6 +55,8 @@ __all__ = [
     "NotFound",
     "Pacing",
     "Priority",
+    "Pronunciation",
+    "Reading",
     "ReferenceClip",
     "Sampling",
     "SegmentPlan",

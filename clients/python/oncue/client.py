@@ -9,9 +9,10 @@ import grpc
 import grpc.aio
 
 from oncue.audio import Clip, Encoding
-from oncue.emotions import Emotions
+from oncue.emotions import EmotionMixing, Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
+from oncue.lexicon import LexiconArgument
 from oncue.scheduling import Priority, Scheduling
 from oncue.speech import Pacing, Speech, SpeechStream
 from oncue.stats import ServerStats, server_stats
@@ -75,6 +76,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -82,6 +84,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        lexicon: LexiconArgument | None = None,
         pacing: Pacing | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
@@ -102,6 +105,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -109,6 +113,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            lexicon=lexicon,
         )
         scheduling = Scheduling(priority, start_deadline_s)
         return self._speech.stream(utterance, pacing or Pacing(), scheduling, start_sample, timeout_s)
@@ -120,6 +125,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -127,6 +133,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        lexicon: LexiconArgument | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
         timeout_s: float | None = None,
@@ -140,6 +147,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -147,6 +155,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            lexicon=lexicon,
         )
         return await self._speech.synthesize(utterance, Scheduling(priority, start_deadline_s), timeout_s)
 
@@ -157,10 +166,12 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
         sample_rate_hz: int | None = None,
+        lexicon: LexiconArgument | None = None,
         timeout_s: float | None = None,
     ) -> UtterancePlan:
         """How the text will be read and how long it can be, without speaking. A length given is checked."""
@@ -169,10 +180,12 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
             sample_rate_hz=sample_rate_hz,
+            lexicon=lexicon,
         )
         return await self._speech.plan(utterance, timeout_s)
 

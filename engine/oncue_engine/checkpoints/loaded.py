@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,21 +19,30 @@ from ..model.codec import SemanticCodec
 from ..model.emotion_bank import EmotionBank
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
+from ..words.qwen_words import QwenWords
 from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 from .config import ModelConfig, read_config
+from .converted import converted
+from .file_ends import file_ends
+from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
+    GLOSSARY_FILE,
     PACE_FILE,
+    PUBLIC_WORDS_FOLDER,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
     fingerprint,
     read_emotion_bank,
 )
+from .networks import empty_networks
 from .pace import Pace, read_pace
-from .semantic_encoder import SemanticEncoder, load_semantic_encoder
+from .public_files import PublicFiles, find_public_files, is_public_folder
+from .semantic_encoder import SemanticEncoder, fill_semantic_encoder
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "load_model", "load_public"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +61,7 @@ class LoadedModel:
     s2mel: S2Mel
     vocoder: BigVGAN
     emotion_bank: EmotionBank | None
-    emotion_words: WordsToEmotion | None
+    emotion_words: WordsWeigher | None
     """Words to weights of the bank's emotions, where the model has that."""
 
     @property
@@ -62,37 +72,56 @@ class LoadedModel:
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Read a model folder (layout.py). CheckpointError names the file, field or key that is wrong."""
+    """Read a model folder, ours (layout.py) or a public one. CheckpointError names the file, field or key at fault."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a model folder", reason="CHECKPOINT_FILE_MISSING")
+    if is_public_folder(folder):
+        return load_public(find_public_files(folder))
+    return _load(folder, fingerprint(folder))
+
+
+def load_public(files: PublicFiles) -> LoadedModel:
+    """A public model from its own files, by way of their converted form (converted.py). CheckpointError."""
+    own = converted(files, oncue_home())
+    digest = hashlib.sha256(own.fingerprint.encode())
+    # What is not converted decides too how it sounds.
+    words = [] if files.emotion_model is None else sorted(p for p in files.emotion_model.rglob("*") if p.is_file())
+    for path in (*words, *([] if files.glossary is None else [files.glossary])):
+        digest.update(file_ends(path))
+    return _load(own.folder, digest.hexdigest()[:16], files.folder)
+
+
+def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> LoadedModel:
+    """`extras`: where glossary and words model are (None: in the same folder)."""
+    extras = extras or folder
     config = read_config(folder)
-    codec, style = SemanticCodec(config.codec), CampPlus(config.style_encoder)
-    t2s, s2mel, vocoder = T2S(config.t2s), S2Mel(config.s2mel), BigVGAN(config.vocoder)
-    for name, network in (("codec", codec), ("style", style), ("t2s", t2s), ("s2mel", s2mel), ("vocoder", vocoder)):
-        fill(network, folder / WEIGHT_FILES[name])
+    networks = empty_networks(config)
+    for name, network in networks.named().items():
+        path = folder / WEIGHT_FILES[name]
+        if isinstance(network, SemanticEncoder):
+            fill_semantic_encoder(network, path)
+        else:
+            fill(network, path)
     speech = config.speech
-    encoder = load_semantic_encoder(
-        folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
-    )
     bank = _emotion_bank(folder, config)
     return LoadedModel(
         name=speech.name,
-        fingerprint=fingerprint(folder),
+        fingerprint=known_fingerprint,
         config=config,
-        text=_text_frontend(config, folder),
+        text=_text_frontend(config, folder, extras / GLOSSARY_FILE),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
-        encoder=encoder,
-        codec=codec,
-        style=style,
-        t2s=t2s,
-        s2mel=s2mel,
-        vocoder=vocoder,
+        encoder=networks.encoder,
+        codec=networks.codec,
+        style=networks.style,
+        t2s=networks.t2s,
+        s2mel=networks.s2mel,
+        vocoder=networks.vocoder,
         emotion_bank=bank,
-        emotion_words=_emotion_words(folder / EMOTION_WORDS_FOLDER, bank),
+        emotion_words=_emotion_words(extras, bank),
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
+def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFrontend:
     speech = config.speech
     if speech.tokenizer == "arpabet":
         text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
@@ -100,12 +129,14 @@ def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
     elif speech.tokenizer == "sentencepiece":
         tokenizer = SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
         pieces = tokenizer.vocabulary_size
-        text = TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars)
+        text = TextFrontend(
+            tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
+        )
     else:
         raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
-    return text
+    return text.with_glossary(glossary) if glossary.is_file() else text
 
 
 def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:
@@ -128,14 +159,21 @@ def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:
     return EmotionBank(styles=tensors["feat1"], emotions=tensors["feat2"], counts=counts)
 
 
-def _emotion_words(folder: Path, bank: EmotionBank | None) -> WordsToEmotion | None:
-    """The student in `folder`. CheckpointError where it does not read, or where the bank lacks what it gives."""
-    if not folder.is_dir():
+def _emotion_words(model: Path, bank: EmotionBank | None) -> WordsWeigher | None:
+    """What turns words into weights: the student, or the public Qwen, or nothing where `model` has neither.
+
+    CheckpointError where it does not read, or where the bank lacks what it gives.
+    """
+    folder = next(
+        (model / name for name in (EMOTION_WORDS_FOLDER, PUBLIC_WORDS_FOLDER) if (model / name).is_dir()), None
+    )
+    if folder is None:
         return None
     if bank is None:
         raise CheckpointError(f"{folder.name} is there, but no emotion bank for its weights")
     try:
-        words = WordsToEmotion.load(folder)
+        words: WordsWeigher
+        words = WordsToEmotion.load(folder) if folder.name == EMOTION_WORDS_FOLDER else QwenWords.open(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{folder.name}: {error}", reason=error.reason) from error
     lacking = sorted(set(words.emotions) - set(bank.names))

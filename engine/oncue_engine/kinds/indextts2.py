@@ -13,12 +13,13 @@ from ..checkpoints.loaded import LoadedModel
 from ..checkpoints.pace import Pace
 from ..conditioning import VoiceConditioning
 from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
+from ..decoding.reference_stage import ReferenceStage
 from ..frontend.text import TextFrontend
 from ..model.packed_vocoder import inference_form
-from ..options import ResolvedOptions
+from ..options import DecodingName, ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
 from ..rendering.wave import Vocoder
-from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 from .indextts2_prompts import IndexTTS2Prompts, IndexTTS2Voice
 
 __all__ = ["IndexTTS2", "IndexTTS2Semantics"]
@@ -32,6 +33,7 @@ class IndexTTS2:
     """`model_interface.SpeechModel`."""
 
     takes_emotion_clips = True
+    decodings: tuple[DecodingName, ...] = ("streaming", "reference")
 
     def __init__(self, networks: LoadedModel) -> None:
         self.networks = networks
@@ -70,12 +72,17 @@ class IndexTTS2:
         return () if bank is None else bank.names
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         return self.networks.emotion_words
 
     @property
     def duration_control(self) -> str:
         return "trained" if self.networks.config.t2s.duration_row == "tied" else "constructed"
+
+    @property
+    def duration_experiment(self) -> bool:
+        """The public weights have two speed rows, and nobody says what the second was trained for (spec 3.7)."""
+        return self.networks.config.t2s.duration_row == "speed_rows"
 
     @property
     def hop_samples(self) -> int:
@@ -102,16 +109,22 @@ class IndexTTS2:
 
 
 class IndexTTS2Tokens:
-    """`model_interface.TokenStage`."""
+    """`model_interface.TokenStage`: the prefix of each segment, then whatever decoding the options name."""
 
     def __init__(self, networks: LoadedModel, options: ResolvedOptions) -> None:
         self._t2s = networks.t2s
+        self._experiment = options.duration_row_experiment
         speech = networks.config.speech
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
+        capacity = networks.config.t2s.conditioning_rows + longest
+        self._batch: TokenBatch | ReferenceStage
+        if options.beams is not None:
+            self._batch = ReferenceStage(networks.t2s, options.beams, capacity)
+            return
         self._batch = TokenBatch(
             networks.t2s,
             _slots(networks),
-            networks.config.t2s.conditioning_rows + longest,
+            capacity,
             precision=options.weights,
             threads=options.threads,
             padded=options.deterministic,
@@ -125,7 +138,9 @@ class IndexTTS2Tokens:
         self, voice: VoiceConditioning, emotion: Tensor, text_ids: tuple[int, ...], spec: SequenceSpec
     ) -> Sequence:
         assert isinstance(voice, IndexTTS2Voice)
-        return self._batch.start(prefix_rows(self._t2s, voice.latents, emotion, spec.told_tokens, text_ids), spec)
+        told = spec.told_tokens
+        prefix = prefix_rows(self._t2s, voice.latents, emotion, told, text_ids, experiment=self._experiment)
+        return self._batch.start(prefix, spec)
 
     def step(self, sequences: Rows[Sequence]) -> None:
         self._batch.step(sequences)
@@ -147,12 +162,12 @@ class IndexTTS2Semantics:
     """`rendering.semantics.Semantics`: a token's row is its code's embedding and its latent, and nothing else."""
 
     rows_per_token = 1
-    reach_tokens = 0
+    reach_tokens = look_ahead_tokens = 0
 
     def __init__(self, networks: LoadedModel) -> None:
         self._s2mel, self._codec = networks.s2mel, networks.codec
 
-    def rows(self, codes: Tensor, latents: Tensor) -> Tensor:
+    def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
         """codes [n], latents [n,M] -> [n,D] (spec 6.1)."""
         return self._s2mel.semantic(latents[None], self._codec.embed(codes[None]))[0]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..checkpoints.config import model_kind
+from ..checkpoints.config_file import DEFAULT_KIND, model_kind
+from ..checkpoints.cosyvoice2 import load_cosyvoice2
+from ..checkpoints.cosyvoice2_config import COSYVOICE2_KIND
 from ..checkpoints.named import load_named
 from ..errors import CheckpointError
 from ..model_interface import SpeechModel
+from .cosyvoice2 import CosyVoice2
 from .indextts2 import IndexTTS2
 
 __all__ = ["open_model"]
@@ -20,6 +23,7 @@ Opener = Callable[[str | Path], tuple[str, SpeechModel]]
 def open_model(model: str | Path) -> tuple[str, SpeechModel]:
     """(what the engine calls it, the model). A folder says its kind in config.yaml; without a word it is IndexTTS2.
 
+    Models of the hub are looked for in its cache, never fetched here.
     CheckpointError for files that are missing, misshapen or corrupt, and MODEL_KIND_UNKNOWN.
     """
     kind = model_kind(Path(model))
@@ -35,4 +39,9 @@ def _indextts2(model: str | Path) -> tuple[str, SpeechModel]:
     return name, IndexTTS2(networks)
 
 
-_KINDS: Mapping[str, Opener] = {"indextts2": _indextts2}
+def _cosyvoice2(model: str | Path) -> tuple[str, SpeechModel]:
+    folder = Path(model)
+    return folder.name, CosyVoice2(load_cosyvoice2(folder))
+
+
+_KINDS: Mapping[str, Opener] = {DEFAULT_KIND: _indextts2, COSYVOICE2_KIND: _cosyvoice2}

@@ -15,7 +15,8 @@ from oncue.audio import AudioChunk, WavWriter
 from oncue.cli.player import Player
 from oncue.cli.report import console
 from oncue.client import Client
-from oncue.emotions import Words
+from oncue.emotions import EmotionMixing, Words
+from oncue.lexicon import LexiconArgument
 from oncue.scheduling import Priority
 from oncue.speech import Pacing, SpeechStream
 from oncue.utterance import EmotionArgument
@@ -43,6 +44,7 @@ class Manner:
     emotion: EmotionArgument | None
     """A str is a name, or the path of a clip."""
     emotion_strength: float | None
+    emotion_mixing: EmotionMixing
     duration_s: float | None
     tokens: int | None
     force: bool
@@ -50,6 +52,7 @@ class Manner:
     seed: int | None
     priority: Priority
     start_deadline_s: float | None
+    lexicon: LexiconArgument | None
     play: bool
 
 
@@ -80,6 +83,7 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
         voice=manner.voice,
         emotion=manner.emotion,
         emotion_strength=manner.emotion_strength,
+        emotion_mixing=manner.emotion_mixing,
         duration_samples=await _duration_samples(client, manner),
         tokens=manner.tokens,
         length_policy="force" if manner.force else "strict",
@@ -89,6 +93,7 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
         pacing=Pacing(realtime=manner.play),
         priority=manner.priority,
         start_deadline_s=manner.start_deadline_s,
+        lexicon=manner.lexicon,
     )
     async with stream, _Sink(line.output, manner.play) as sink:
         with _progress() as progress:

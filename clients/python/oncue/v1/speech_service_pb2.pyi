@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oncue.v1 import audio_pb2 as _audio_pb2
 from oncue.v1 import emotion_pb2 as _emotion_pb2
+from oncue.v1 import server_service_pb2 as _server_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -147,10 +148,15 @@ class Utterance(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
+    LEXICON_FIELD_NUMBER: _builtins.int
     voice: _builtins.str
     """`voices/{voice}`. Empty: ServerInfo.default_voice."""
     text: _builtins.str
-    """The text, 1 to ServerInfo.limits.max_text_chars Unicode characters, with something to pronounce. Required."""
+    """The text, 1 to ServerInfo.limits.max_text_chars Unicode characters, with something to pronounce. Required.
+    `<word|pronunciation>` says a word in a way of its own: ARPAbet phones for the embedded model (`<GIF|JH IH1 F>`),
+    pinyin with tones or a respelling for the public ones (`<重|chong2>`, `<SQL|sequel>`). What the model cannot read is
+    refused with its position (TEXT_PRONUNCIATION_INVALID).
+    """
     seed: _builtins.int
     """The same seed, settings and model give the same samples. Every value is valid; unset: the server picks one
     and reports it, and may solve chunks of a stream in fewer steps (SynthesisFinished.fewest_flow_steps): only chunks
@@ -172,6 +178,10 @@ class Utterance(_message.Message):
     def sampling(self) -> Global___Sampling:
         """How tokens are drawn. Unset: the model's defaults."""
 
+    @_builtins.property
+    def lexicon(self) -> Global___Lexicon:
+        """How terms are said in this utterance, and in no other. Unset: as the model and the server's glossary say."""
+
     def __init__(
         self,
         *,
@@ -182,16 +192,91 @@ class Utterance(_message.Message):
         format: _audio_pb2.AudioFormat | None = ...,
         seed: _builtins.int | None = ...,
         sampling: Global___Sampling | None = ...,
+        lexicon: Global___Lexicon | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "sampling", b"sampling", "seed", b"seed", "text", b"text", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed", "text", b"text", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___Utterance: _TypeAlias = Utterance  # noqa: Y015
+
+@_typing.final
+class Lexicon(_message.Message):
+    """How terms are said. Where two terms stand at one place, the longer one counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LexiconEntry]:
+        """At most 500 (LEXICON_TOO_LONG). The same term twice for one language is refused (LEXICON_TERM_TWICE)."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___LexiconEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lexicon: _TypeAlias = Lexicon  # noqa: Y015
+
+@_typing.final
+class LexiconEntry(_message.Message):
+    """How one term is said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
+    PRONUNCIATION_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    term: _builtins.str
+    """The term as it stands in texts, 1 to 100 characters (LEXICON_TERM_INVALID), in any case; where letters or digits
+    are beside it, it is not the term but part of a longer word (except in Chinese and Japanese). Required.
+    """
+    reading: _builtins.str
+    """What is read in its place, 1 to 100 characters (LEXICON_READING_INVALID), as if it had been written there:
+    numbers in it become words. It is not searched for terms again, and with all readings in place the text must keep
+    to Limits.max_text_chars (LEXICON_TEXT_TOO_LONG).
+    """
+    pronunciation: _builtins.str
+    """How it sounds, 1 to 100 characters, as in an annotation `<word|pronunciation>` inside a text: what the model
+    reads there (LEXICON_PRONUNCIATION_INVALID).
+    """
+    language: _builtins.str
+    """BCP 47 (LEXICON_LANGUAGE_INVALID), of which the language alone counts: only texts that are read in this language
+    have the term. Unset: all do.
+    """
+    def __init__(
+        self,
+        *,
+        term: _builtins.str = ...,
+        reading: _builtins.str = ...,
+        pronunciation: _builtins.str = ...,
+        language: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language", b"_language", "language", b"language", "pronunciation", b"pronunciation", "reading", b"reading", "said", b"said"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language", b"_language", "language", b"language", "pronunciation", b"pronunciation", "reading", b"reading", "said", b"said", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__language: _TypeAlias = _typing.Literal["language"]  # noqa: Y015
+    _WhichOneofArgType__language: _TypeAlias = _typing.Literal["_language", b"_language"]  # noqa: Y015
+    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["reading", "pronunciation"]  # noqa: Y015
+    _WhichOneofArgType_said: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language) -> _WhichOneofReturnType__language | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_said) -> _WhichOneofReturnType_said | None: ...
+
+Global___LexiconEntry: _TypeAlias = LexiconEntry  # noqa: Y015
 
 @_typing.final
 class UtteranceEmotion(_message.Message):
@@ -202,10 +287,28 @@ class UtteranceEmotion(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     INLINE_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
+    APPLY_BIAS_FIELD_NUMBER: _builtins.int
+    CAP_SUM_FIELD_NUMBER: _builtins.int
+    RANDOM_STYLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """A registered emotion, `emotions/{emotion}`."""
     strength: _builtins.float
     """How much of it, 0 (the voice clip's own emotion) to 1 (all of it). Unset: 1."""
+    apply_bias: _builtins.bool
+    """Multiplies each weight by a factor of its emotion: happy 0.9375, angry 0.875, sad 1, afraid 1, disgusted 0.9375,
+    melancholic 0.9375, surprised 0.6875, calm 0.5625. This evens out how strongly they are heard. Only for an emotion
+    by weights or in words; before `cap_sum` and `strength`. Default: the weights as they are.
+    """
+    cap_sum: _builtins.bool
+    """Scales weights whose sum is above 0.8 down to that sum, so that a fifth of the voice clip's own emotion stays. Only
+    for an emotion by weights or in words; before `strength`. Default: the weights as they are; where their sum is
+    above 1, less than nothing of the clip's own emotion is mixed in.
+    """
+    random_style: _builtins.bool
+    """Takes for each emotion one of the model's reference speakers by chance instead of the one who sounds most like the
+    voice. Which one hangs on `Utterance.seed` alone: the same seed takes the same ones for every text, voice and
+    weight. Only for an emotion by weights or in words. Default: the nearest one.
+    """
     @_builtins.property
     def inline(self) -> _emotion_pb2.EmotionSource:
         """An emotion for this utterance only."""
@@ -216,10 +319,13 @@ class UtteranceEmotion(_message.Message):
         name: _builtins.str = ...,
         inline: _emotion_pb2.EmotionSource | None = ...,
         strength: _builtins.float | None = ...,
+        apply_bias: _builtins.bool = ...,
+        cap_sum: _builtins.bool = ...,
+        random_style: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "emotion", b"emotion", "inline", b"inline", "name", b"name", "strength", b"strength"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "emotion", b"emotion", "inline", b"inline", "name", b"name", "strength", b"strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "apply_bias", b"apply_bias", "cap_sum", b"cap_sum", "emotion", b"emotion", "inline", b"inline", "name", b"name", "random_style", b"random_style", "strength", b"strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
@@ -266,7 +372,9 @@ Global___Length: _TypeAlias = Length  # noqa: Y015
 
 @_typing.final
 class Sampling(_message.Message):
-    """How tokens are drawn."""
+    """How tokens are drawn. What is unset has the server's default, which depends on ServerInfo.decoding; SynthesisStarted
+    tells what was used.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,13 +383,13 @@ class Sampling(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 (always the likeliest token) to 2. Unset: 0.6."""
+    """0 (always the likeliest token) to 2. Unset: 0.6, with DECODING_REFERENCE 0.8."""
     top_k: _builtins.int
     """Draw from the k likeliest tokens, at least 0; 0 switches the filter off. Unset: 30."""
     top_p: _builtins.float
     """Draw from the likeliest tokens that make up this probability, above 0 to 1; 1 switches the filter off. Unset: 0.8."""
     repetition_penalty: _builtins.float
-    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1."""
+    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1, with DECODING_REFERENCE 10."""
     def __init__(
         self,
         *,
@@ -567,8 +675,10 @@ class SynthesisStarted(_message.Message):
 
     @_builtins.property
     def emotion_weights(self) -> _emotion_pb2.EmotionWeights:
-        """The weights that the emotion comes down to, before `emotion_strength`: those that were given, or those that were
-        found for its words. Unset when the emotion comes from a clip, or when none was asked for.
+        """The weights that the emotion comes down to: those that were given, or those that were found for its words, after
+        `apply_bias` and `cap_sum` and before `emotion_strength`. An utterance with these weights, this strength and the
+        same `random_style`, and without those two, is spoken the same. Unset when the emotion comes from a clip, or when
+        none was asked for.
         """
 
     @_builtins.property
@@ -786,7 +896,7 @@ class SegmentPlan(_message.Message):
     NUM_TEXT_TOKENS_FIELD_NUMBER: _builtins.int
     NATURAL_TOKENS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The text as it will be read, after normalisation."""
+    """The text as it will be read, after lexicon and normalisation; pronunciations stand in it as annotations."""
     char_begin: _builtins.int
     """First character of the segment in the request's text, counted in Unicode characters from 0."""
     char_end: _builtins.int
@@ -829,6 +939,7 @@ class PlanUtteranceResponse(_message.Message):
     MIN_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     EMOTION_WEIGHTS_FIELD_NUMBER: _builtins.int
+    DURATION_CONTROL_FIELD_NUMBER: _builtins.int
     sample_rate_hz: _builtins.int
     """The output rate that all samples here refer to."""
     natural_samples: _builtins.int
@@ -847,6 +958,8 @@ class PlanUtteranceResponse(_message.Message):
     """Fewest tokens that STRICT accepts."""
     max_tokens: _builtins.int
     """Most tokens that STRICT accepts."""
+    duration_control: _server_service_pb2.DurationControl.ValueType
+    """How a length would be reached: as ServerInfo.duration_control."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentPlan]:
         """The segments in order."""
@@ -869,10 +982,11 @@ class PlanUtteranceResponse(_message.Message):
         min_tokens: _builtins.int = ...,
         max_tokens: _builtins.int = ...,
         emotion_weights: _emotion_pb2.EmotionWeights | None = ...,
+        duration_control: _server_service_pb2.DurationControl.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["emotion_weights", b"emotion_weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "duration_control", b"duration_control", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

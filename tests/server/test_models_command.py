@@ -174,8 +174,8 @@ def test_serve_fetches_a_model_and_speaks(small_public_dir: Path, clip: Path, tm
             assert ready["model"] == AT_COMMIT
             with oncue.connect_sync(ready["address"]) as client:
                 voice = client.voices.create("held", clip)
-                spoken = client.synthesize("Good evening.", voice=voice, duration_samples=11_025, seed=1)
-            assert spoken.num_samples == 11_025
+                spoken = client.synthesize("Good evening.", voice=voice, duration_samples=33_075, seed=1)
+            assert len(spoken.samples) == 33_075
         finally:
             server.terminate()
             stderr = server.communicate(timeout=60)[1]

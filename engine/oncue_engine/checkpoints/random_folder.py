@@ -19,8 +19,10 @@ from torch import Tensor
 
 from ..model.bigvgan import kaiser_sinc_filter
 from .config import ModelConfig
+from .layout import PUBLIC_WORDS_FOLDER
 from .public_sizes import PublicSize, PublicSizes, public_sizes
 from .random_pieces import train_pieces
+from .random_qwen import write_random_qwen
 from .random_weights import random_bank_apart, random_network
 
 __all__ = ["make_random_public", "write_random_public"]
@@ -59,6 +61,7 @@ def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path
     bank = random_bank_apart(config, seed)
     torch.save(bank["feat1"], folder / "feat1.pt")
     torch.save(bank["feat2"], folder / "feat2.pt")
+    write_random_qwen(folder / PUBLIC_WORDS_FOLDER, sizes.language_model, seed)
     return folder
 
 

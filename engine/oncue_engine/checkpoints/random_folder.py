@@ -35,13 +35,11 @@ def make_random_public(folder: Path, size: PublicSize, seed: int = 0) -> Path:
 
     The weights are those that random_public.build_random has in memory for the same sizes and seed.
     """
-    write_random_public(folder, public_sizes(size), seed)
-    write_random_qwen(folder / PUBLIC_WORDS_FOLDER, size, seed)
-    return folder
+    return write_random_public(folder, public_sizes(size), seed)
 
 
 def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path:
-    """The networks' files of `make_random_public`, in any sizes."""
+    """`make_random_public` for any sizes."""
     config = sizes.parsed()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(sizes.config), sort_keys=False), encoding="utf-8")

@@ -21,6 +21,7 @@ from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length
 from .delivery import UtteranceHandle
 from .engine_info import describe
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
+from .frontend.languages import language_of
 from .frontend.text import TextSegment
 from .options import EngineOptions
 from .pipeline import Pipeline
@@ -200,7 +201,8 @@ class Engine:
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
         check_emotion(request, self._info.emotions, words=self._info.emotion_from_words)
-        segments = self._model.text.segments(request.text)
+        language = language_of(request.language, request.text, self._info.languages)
+        segments = self._model.text.segments(request.text, language)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
         lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)

@@ -145,6 +145,8 @@ class UtteranceRequest:
     flexible_steps: bool = False
     """Whether a chunk may be solved in fewer flow steps where its listener would run dry otherwise (never in the
     engine's deterministic mode). Off: the same seed gives the same samples under any load."""
+    language: str = ""
+    """BCP 47 tag of the text's language, whose first part counts; empty: guessed (frontend/languages.py)."""
 
     @property
     def emotion_weights(self) -> EmotionWeights | None:

@@ -82,6 +82,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        language: str | None = None,
         pacing: Pacing | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
@@ -109,6 +110,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            language=language,
         )
         scheduling = Scheduling(priority, start_deadline_s)
         return self._speech.stream(utterance, pacing or Pacing(), scheduling, start_sample, timeout_s)
@@ -127,6 +129,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        language: str | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
         timeout_s: float | None = None,
@@ -147,6 +150,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            language=language,
         )
         return await self._speech.synthesize(utterance, Scheduling(priority, start_deadline_s), timeout_s)
 
@@ -161,6 +165,7 @@ class Client:
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
         sample_rate_hz: int | None = None,
+        language: str | None = None,
         timeout_s: float | None = None,
     ) -> UtterancePlan:
         """How the text will be read and how long it can be, without speaking. A length given is checked."""
@@ -173,6 +178,7 @@ class Client:
             tokens=tokens,
             length_policy=length_policy,
             sample_rate_hz=sample_rate_hz,
+            language=language,
         )
         return await self._speech.plan(utterance, timeout_s)
 

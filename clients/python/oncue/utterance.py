@@ -68,6 +68,8 @@ class Utterance:
     seed: int | None = None
     """None: the server picks one and reports it."""
     sampling: Sampling = Sampling()
+    language: str | None = None
+    """BCP 47 tag of the text's language, such as `ja`; None: the server guesses it by the script."""
 
 
 async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utterance:
@@ -84,6 +86,7 @@ async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utteranc
         length=_length(utterance),
         format=audio_pb2.AudioFormat(encoding=_ENCODINGS[utterance.encoding], sample_rate_hz=utterance.sample_rate_hz),
         seed=utterance.seed,
+        language=utterance.language or "",
         sampling=speech_service_pb2.Sampling(
             temperature=sampling.temperature,
             top_k=sampling.top_k,

@@ -69,8 +69,10 @@ class TextFrontend:
         tokenizer, normaliser = ArpabetTokenizer(pronouncer), EnglishNormaliser(pronouncer.dictionary)
         return cls(tokenizer, normaliser, max_pieces, max_chars=max_chars, whole_sentences=True)
 
-    def segments(self, text: str) -> list[TextSegment]:
+    def segments(self, text: str, language: str = "") -> list[TextSegment]:
         """At least one segment, each with something to pronounce and at most `max_pieces` pieces.
+
+        `language` decides nothing here: these models read one language, or tell theirs from the text itself.
 
         Raises InvalidRequest (field `text`): `TEXT_EMPTY`, `TEXT_TOO_LONG` (metadata `max_chars`, `chars`),
         `TEXT_CONTROL_CHARACTER` and `TEXT_SURROGATE` (metadata `position`, `code_point`), `TEXT_UNPRONOUNCEABLE`.

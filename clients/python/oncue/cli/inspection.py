@@ -30,6 +30,7 @@ def plan(
     voice: Annotated[str | None, typer.Option(metavar="NAME", help="A registered voice.")] = None,
     emotion_text: Annotated[str | None, typer.Option(metavar="WORDS", help="Tell what the words come down to.")] = None,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Output rate; default the model's own.")] = None,
+    language: Annotated[str | None, typer.Option(metavar="TAG", help="Such as en or ja; else guessed.")] = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,6 +39,9 @@ def plan(
     async def work() -> None:
         async with open_client(server) as client:
             emotion = None if emotion_text is None else Words(emotion_text)
-            show(await client.plan(text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate), as_json=as_json)
+            planned = await client.plan(
+                text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate, language=language
+            )
+            show(planned, as_json=as_json)
 
     run(work())

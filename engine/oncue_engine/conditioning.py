@@ -1,12 +1,8 @@
 """Prompt clips -> plain tensors that speech needs, made once for each (clip, model) and kept.
 
-    clip -> native rate -> log mel                                   -> prompt_mel
-         -> 16 kHz -> semantic encoder -> normalised features        -> speaker latents, emotion vectors
-                                       -> codec.quantize -> regulate -> prompt_condition
-         -> 16 kHz -> filterbank -> CAMPPlus                         -> style
-
-Kept in memory (least recently used go first) and on disk, as safetensors under a hash of the clip's bytes and the
-model's fingerprint. An utterance holds the tensors it uses, so that what is evicted meanwhile stays valid for it.
+What is made of a clip is the model's own affair (`PromptEncoder`); here it is kept, in memory (least recently
+used go first) and on disk, as safetensors under a hash of the clip's bytes and the model's fingerprint. An utterance
+holds the tensors it uses, so that what is evicted meanwhile stays valid for it.
 """
 
 from __future__ import annotations
@@ -17,53 +13,38 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .checkpoints.loaded import LoadedModel
 from .frontend.audio import Waveform, decode_reference
-from .frontend.fbank import fbank, minus_mean
-from .frontend.mel import log_mel
-from .frontend.resample import beginning_at, sinc_resample
-from .frontend.speech_features import speech_features
 from .requests import Reference
 
-__all__ = ["Conditioner", "EmotionConditioning", "VoiceConditioning"]
+__all__ = ["Conditioner", "EmotionConditioning", "Fingerprinted", "PromptEncoder", "VoiceConditioning"]
 
 _logger = logging.getLogger(__name__)
 
-_ENCODER_RATE_HZ = 16_000
-_SPEECH_BELOW_PEAK = 10 ** (-35 / 20)
-"""The first sample this close to the clip's peak is taken for speech."""
-_LEAD_IN_S = 0.05
 _FORMAT = "1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceConditioning:
-    """What one voice clip gives. P prompt frames of S2M, K speaker latents."""
+    """What one voice clip gives any renderer. P prompt frames; a kind of model adds what else it needs."""
 
     kind: ClassVar[str] = "voice"
 
-    latents: Tensor
-    """Speaker latents [K,M]."""
     style: Tensor
-    """CAMPPlus style [S]."""
+    """Style of the speaker [S]."""
     prompt_mel: Tensor
-    """Log mel [80,P] that S2M continues."""
+    """Log mel [80,P] that the flow continues."""
     prompt_condition: Tensor
-    """Length-regulated, quantised features [P,C] of the same frames."""
-    base_emotion: Tensor
-    """Emotion vector [M] of the clip through the speaker path: where strength 0 stands (spec 3.3)."""
-    own_emotion: Tensor
-    """Emotion vector [M] of the clip as an emotion prompt: what speech without an emotion uses (spec 1.4)."""
+    """The flow's condition [P,C] of the same frames."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,34 +57,76 @@ class EmotionConditioning:
     """Emotion vector [M]."""
 
 
-Conditioning = TypeVar("Conditioning", VoiceConditioning, EmotionConditioning)
+Conditioning = TypeVar("Conditioning", bound=VoiceConditioning | EmotionConditioning)
+
+
+class PromptEncoder(Protocol):
+    """How one model makes tensors of clips, and one emotion vector [M] of what an utterance asks for.
+
+    `encode_*` run one at a time, on a thread of the engine; the same clip gives the same tensors. The others are quick.
+    What they return of `voice_type` is given back to the same model's other parts.
+    """
+
+    @property
+    def voice_type(self) -> type[VoiceConditioning]:
+        """What `encode_voice` returns: its fields are what is kept on disk."""
+
+    def encode_voice(self, clip: Waveform) -> VoiceConditioning: ...
+
+    def encode_emotion(self, clip: Waveform) -> EmotionConditioning:
+        """Unsupported where the model has no emotions."""
+
+    def own_emotion(self, voice: VoiceConditioning) -> Tensor:
+        """The emotion of the voice's own clip [M]; M may be 0."""
+
+    def toward_clip(self, voice: VoiceConditioning, clip: EmotionConditioning, strength: float) -> Tensor:
+        """From the voice's own emotion (strength 0) to the clip's (1): [M]."""
+
+    def weighted(self, voice: VoiceConditioning, weights: Sequence[float]) -> Tensor:
+        """The emotion of eight weights in the order of EMOTION_NAMES: [M]."""
+
+    @property
+    def passes(self) -> int:
+        """Passes of the encoder over clips since the start."""
+
+
+class Fingerprinted(Protocol):
+    """What the cache asks of a model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever changes the tensors of a clip."""
+
+    @property
+    def prompts(self) -> PromptEncoder: ...
 
 
 class Conditioner:
     """Prompt encoders behind two caches. `find_*` may be called from any thread, all else by the engine's own."""
 
-    def __init__(self, model: LoadedModel, folder: Path, *, capacity: int = 64) -> None:
+    def __init__(self, model: Fingerprinted, folder: Path, *, capacity: int = 64) -> None:
         """`folder` is made if needed; `capacity` clips of each kind stay in memory."""
-        self._model = model
+        self._fingerprint = model.fingerprint
+        self._prompts = model.prompts
         self._folder = folder
         self._capacity = capacity
         self._lock = threading.Lock()
         self._memory: OrderedDict[str, VoiceConditioning | EmotionConditioning] = OrderedDict()
-        self._prompt_encodes = 0
+        self._uncounted = self._prompts.passes
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def prompt_encodes(self) -> int:
         """Passes of the semantic encoder over a prompt, since the start."""
-        return self._prompt_encodes
+        return self._prompts.passes - self._uncounted
 
     def reset_prompt_encodes(self) -> None:
         """Count from 0 again: a warm-up is no prompt."""
-        self._prompt_encodes = 0
+        self._uncounted = self._prompts.passes
 
     def find_voice(self, sha256: str) -> VoiceConditioning | None:
         """The kept tensors of a voice clip, from memory or disk; None where its clip must be encoded."""
-        return self._find(VoiceConditioning, sha256)
+        return self._find(self._prompts.voice_type, sha256)
 
     def find_emotion(self, sha256: str) -> EmotionConditioning | None:
         """The kept tensors of an emotion clip, from memory or disk; None where its clip must be encoded."""
@@ -130,55 +153,11 @@ class Conditioner:
     @torch.inference_mode()
     def encode_voice(self, clip: Waveform) -> VoiceConditioning:
         """Run all prompt encoders; nothing is kept."""
-        model, config = self._model, self._model.config
-        native_hz = config.speech.sample_rate_hz
-        native = self._cut(clip, native_hz)
-        # The public pipeline makes its 16 kHz from the native signal, not from the file (spec 1.1).
-        at_16k = sinc_resample(native, native_hz, _ENCODER_RATE_HZ)
-        features = self._encode(at_16k)  # [1,T,D]
-        lengths = torch.tensor([features.shape[1]])
-        style = model.style(minus_mean(fbank(at_16k))[None])[0]
-        base = model.t2s.emotion_vector(features, lengths)[0]
-        own = base if native_hz == _ENCODER_RATE_HZ else self._encode_emotion(clip).emotion
-        mel, condition = self._s2m_prompt(native, features)
-        return VoiceConditioning(
-            latents=model.t2s.speaker_latents(features, lengths)[0],
-            style=style,
-            prompt_mel=mel,
-            prompt_condition=condition,
-            base_emotion=base,
-            own_emotion=own,
-        )
+        return self._prompts.encode_voice(clip)
 
     @torch.inference_mode()
     def _encode_emotion(self, clip: Waveform) -> EmotionConditioning:
-        # Emotion clips go to 16 kHz directly (spec 1.1).
-        features = self._encode(self._cut(clip, _ENCODER_RATE_HZ))
-        return EmotionConditioning(self._model.t2s.emotion_vector(features, torch.tensor([features.shape[1]]))[0])
-
-    def _cut(self, clip: Waveform, rate_hz: int) -> Tensor:
-        """The clip's samples [n] at another rate, cut to the model's limit from its start."""
-        return beginning_at(clip.samples, clip.sample_rate_hz, rate_hz, self._model.config.speech.prompt_limit_s)
-
-    def _encode(self, at_16k: Tensor) -> Tensor:
-        """Samples [n] at 16 kHz -> normalised semantic features [1,T,D]."""
-        features, mask = speech_features(at_16k, self._model.config.speech.feature_stride)
-        self._prompt_encodes += 1
-        return self._model.encoder.semantic_features(features[None], mask[None])
-
-    def _s2m_prompt(self, native: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(mel [80,P], condition [P,C]) of `s2m_prompt_limit_s` of the clip."""
-        model, speech = self._model, self._model.config.speech
-        limit = int(speech.s2m_prompt_limit_s * speech.sample_rate_hz)
-        # Where S2M takes less than the others it need not spend that on the silence before the first word.
-        begin = min(_speech_begin(native, speech.sample_rate_hz), max(0, len(native) - limit))
-        kept = native[begin : begin + limit]
-        mel = log_mel(kept[None], model.config.mel)[0]
-        _, embeddings = model.codec.quantize(features)  # the codec's encoder sees the whole clip
-        rows_per_sample = embeddings.shape[1] / len(native)
-        first, rows = int(begin * rows_per_sample), max(1, round(len(kept) * rows_per_sample))
-        condition = model.s2mel.length_regulator(embeddings[:, first : first + rows], mel.shape[1])[0]
-        return mel, condition
+        return self._prompts.encode_emotion(clip)
 
     def _find(self, kind: type[Conditioning], sha256: str) -> Conditioning | None:
         key = self._key(kind, sha256)
@@ -216,18 +195,11 @@ class Conditioner:
                 self._memory.popitem(last=False)
 
     def _key(self, kind: type[Conditioning], sha256: str) -> str:
-        text = f"{_FORMAT}:{kind.kind}:{sha256}:{self._model.fingerprint}"
+        text = f"{_FORMAT}:{kind.kind}:{sha256}:{self._fingerprint}"
         return f"{kind.kind}-{hashlib.sha256(text.encode()).hexdigest()}"
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"
-
-
-def _speech_begin(samples: Tensor, rate_hz: int) -> int:
-    """The sample a little before the first that is loud, in samples [n]."""
-    level = samples.abs()
-    loud = int((level >= level.max() * _SPEECH_BELOW_PEAK).float().argmax())
-    return max(0, loud - round(_LEAD_IN_S * rate_hz))
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:

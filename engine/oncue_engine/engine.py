@@ -14,18 +14,20 @@ from pathlib import Path
 from .baselines.crossfade import CrossFadeWay
 from .baselines.naive import NaiveWay
 from .baselines.serial import SerialPipeline
-from .checkpoints.loaded import LoadedModel
-from .checkpoints.named import load_named
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
 from .delivery import UtteranceHandle
 from .engine_info import describe
+from .errors import Unsupported
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
 from .frontend.languages import language_of
 from .frontend.text import TextSegment
+from .kinds.indextts2 import IndexTTS2
+from .kinds.opening import open_model
+from .model_interface import SpeechModel
 from .options import EngineOptions
 from .pipeline import Pipeline
-from .request_checks import check_emotion, check_settings, words_unsupported
+from .request_checks import check_emotion, check_settings, clips_unsupported, words_unsupported
 from .requests import (
     EmotionWeights,
     EmotionWords,
@@ -57,15 +59,15 @@ _MAX_LIVE = 64
 class Engine:
     """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
 
-    def __init__(self, model: LoadedModel, name: str, data_dir: Path, options: EngineOptions) -> None:
+    def __init__(self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions) -> None:
         """Use `Engine.load`."""
         self._model = model
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
-        speech = model.config.speech
+        speech = model.speech
         self._geometry = Geometry(
             native_rate_hz=speech.sample_rate_hz,
-            hop_samples=model.config.mel.hop_length,
+            hop_samples=model.hop_samples,
             frames_per_token=speech.frames_per_token,
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
@@ -75,12 +77,12 @@ class Engine:
 
     @classmethod
     def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
-        """Load a model by its name (checkpoints/named.py) or folder, start the engine's lanes, and warm them up.
+        """Load a model by its name or folder (kinds/opening.py), start the engine's lanes, and warm them up.
 
         `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
         InvalidRequest OPTION_INVALID.
         """
-        name, loaded = load_named(model)
+        name, loaded = open_model(model)
         engine = cls(loaded, name, data_dir, options or EngineOptions())
         engine._scheduler.start()
         try:
@@ -161,7 +163,7 @@ class Engine:
             else None,
             expected_s=self._expected_s(request, limits),
         )
-        return self._submit(Utterance(script, self._model.config, self._model.vocoder.context_frames, on_event))
+        return self._submit(Utterance(script, self._model, on_event))
 
     def prepare_voice(self, reference: Reference) -> int:
         """Make what this voice needs, if it is not kept already. Blocks; returns encoder passes (0: it was kept).
@@ -176,8 +178,10 @@ class Engine:
     def prepare_emotion(self, reference: Reference) -> int:
         """Make what this emotion needs, if it is not kept already. Blocks; returns encoder passes (0: it was kept).
 
-        Raises ReferenceRejected.
+        Raises ReferenceRejected, Unsupported (EMOTION_CLIPS_UNSUPPORTED).
         """
+        if not self._info.emotion_from_clips:
+            raise clips_unsupported()
         if self._conditioner.find_emotion(reference.sha256) is not None:
             return 0
         clip = self._clip(reference)
@@ -200,7 +204,7 @@ class Engine:
 
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
-        check_emotion(request, self._info.emotions, words=self._info.emotion_from_words)
+        check_emotion(request, self._info)
         language = language_of(request.language, request.text, self._info.languages)
         segments = self._model.text.segments(request.text, language)
         natural = self._natural(segments)
@@ -246,10 +250,14 @@ class Engine:
         return passes
 
 
-def _pipeline(model: LoadedModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
+def _pipeline(model: SpeechModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
     resolved = options.resolved(model.parameters)
     if options.pipeline == "oncue":
         return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
-    way = NaiveWay(model) if options.pipeline == "naive" else CrossFadeWay(model)
+    if not isinstance(model, IndexTTS2):
+        raise Unsupported("the pipelines to compare with speak IndexTTS2 only", reason="PIPELINE_UNSUPPORTED")
+    way = (NaiveWay if options.pipeline == "naive" else CrossFadeWay)(model.networks)
     # One after the other, with all the threads there are.
-    return SerialPipeline(model, conditioner, way, max_live=_MAX_LIVE, threads=max(resolved.lanes, resolved.threads))
+    return SerialPipeline(
+        model.prompts, conditioner, way, max_live=_MAX_LIVE, threads=max(resolved.lanes, resolved.threads)
+    )

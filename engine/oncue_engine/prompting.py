@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .conditioning import Conditioner, VoiceConditioning
+from .conditioning import Conditioner, PromptEncoder, VoiceConditioning
 from .frontend.audio import Waveform
-from .model.emotion_bank import EmotionBank, mix_bank, scale_weights
-from .model.t2s import merge_emotion
+from .model.emotion_bank import scale_weights
 from .requests import EmotionWeights, EmotionWords, Reference, UtteranceRequest
 
 __all__ = ["prepare_prompts"]
@@ -16,26 +14,23 @@ __all__ = ["prepare_prompts"]
 
 def prepare_prompts(
     conditioner: Conditioner,
-    bank: EmotionBank | None,
+    prompts: PromptEncoder,
     request: UtteranceRequest,
     voice_clip: Waveform | None,
     emotion_clip: Waveform | None,
 ) -> tuple[VoiceConditioning, Tensor]:
     """(voice, emotion vector [M]) of a request; clips are encoded where their tensors are not kept yet.
 
-    ValueError for an emotion in words (it must be weights by now), and for weights where there is no `bank`.
+    ValueError for an emotion in words (it must be weights by now), and for weights where the model takes none.
     """
     voice = conditioner.voice(request.voice, voice_clip)
     match request.emotion:
         case None:
-            return voice, voice.own_emotion
+            return voice, prompts.own_emotion(voice)
         case Reference() as clip:
-            wanted = conditioner.emotion(clip, emotion_clip).emotion
-            return voice, merge_emotion(voice.base_emotion, wanted, request.emotion_strength)
+            wanted = conditioner.emotion(clip, emotion_clip)
+            return voice, prompts.toward_clip(voice, wanted, request.emotion_strength)
         case EmotionWeights(weights):
-            if bank is None:
-                raise ValueError("emotion weights need a bank")
-            scaled = torch.tensor(scale_weights(weights, request.emotion_strength))
-            return voice, mix_bank(bank, voice.style[None], scaled, voice.own_emotion[None])[0]
+            return voice, prompts.weighted(voice, scale_weights(weights, request.emotion_strength))
         case EmotionWords():
             raise ValueError("an emotion in words must have become weights")

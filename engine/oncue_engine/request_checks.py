@@ -6,9 +6,16 @@ import math
 
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords, UtteranceRequest
+from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords, EngineInfo, Reference, UtteranceRequest
 
-__all__ = ["HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "check_emotion", "check_settings", "words_unsupported"]
+__all__ = [
+    "HIGHEST_RATE_HZ",
+    "LOWEST_RATE_HZ",
+    "check_emotion",
+    "check_settings",
+    "clips_unsupported",
+    "words_unsupported",
+]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
 _MAX_EMOTION_WEIGHT = 1.2
@@ -48,11 +55,8 @@ def check_settings(request: UtteranceRequest) -> None:
         )
 
 
-def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, words: bool) -> None:
-    """InvalidRequest for a strength or weights out of range; Unsupported for what the model does not have.
-
-    `supported`: names of EMOTION_NAMES that the model can be given as weights; `words`: whether it takes words.
-    """
+def check_emotion(request: UtteranceRequest, info: EngineInfo) -> None:
+    """InvalidRequest for a strength or weights out of range; Unsupported for what the model of `info` does not have."""
     if not 0.0 <= request.emotion_strength <= 1.0:
         raise InvalidRequest(
             f"emotion strength {request.emotion_strength} is outside 0 to 1",
@@ -60,10 +64,18 @@ def check_emotion(request: UtteranceRequest, supported: tuple[str, ...], *, word
             field="emotion.strength",
             metadata={"min": "0", "max": "1"},
         )
-    if isinstance(request.emotion, EmotionWords) and not words:
-        raise words_unsupported()
-    if isinstance(request.emotion, EmotionWeights):
-        _check_weights(request.emotion.weights, supported)
+    match request.emotion:
+        case Reference() if not info.emotion_from_clips:
+            raise clips_unsupported()
+        case EmotionWords() if not info.emotion_from_words:
+            raise words_unsupported()
+        case EmotionWeights(weights):
+            _check_weights(weights, info)
+
+
+def clips_unsupported() -> Unsupported:
+    """The answer to an emotion clip where the model takes none (EMOTION_CLIPS_UNSUPPORTED)."""
+    return Unsupported("this model takes no emotion clips", reason="EMOTION_CLIPS_UNSUPPORTED", field="emotion.clip")
 
 
 def words_unsupported() -> Unsupported:
@@ -73,7 +85,8 @@ def words_unsupported() -> Unsupported:
     )
 
 
-def _check_weights(weights: tuple[float, ...], supported: tuple[str, ...]) -> None:
+def _check_weights(weights: tuple[float, ...], info: EngineInfo) -> None:
+    supported = info.emotions
     if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
         raise InvalidRequest(
             f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
@@ -83,10 +96,11 @@ def _check_weights(weights: tuple[float, ...], supported: tuple[str, ...]) -> No
         )
     if not supported:
         raise Unsupported(
-            "this model has no emotion bank: an emotion can be given as a clip",
+            "this model has no emotion bank"
+            + (": an emotion can be given as a clip" if info.emotion_from_clips else ", nor takes it emotion clips"),
             reason="EMOTION_WEIGHTS_UNSUPPORTED",
             field="emotion.weights",
-            metadata={"supported": "", "supported_sources": "audio"},
+            metadata={"supported": "", "supported_sources": "audio" if info.emotion_from_clips else ""},
         )
     for name, weight in zip(EMOTION_NAMES, weights, strict=True):
         if weight > 0.0 and name not in supported:

@@ -252,6 +252,7 @@ class EngineInfo:
     languages: tuple[str, ...]
     emotions: tuple[str, ...]
     """Names of EMOTION_NAMES that weights may use; empty when the model has no bank."""
+    emotion_from_clips: bool
     emotion_from_words: bool
     native_rate_hz: int
     token_rate_hz: float

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from .checkpoints.loaded import LoadedModel, load_model
-from .conditioning import Conditioner, VoiceConditioning
 from .decoding.batch import SequenceSpec, TokenBatch, prefix_rows
 from .decoding.length import free_bounds
 from .errors import InvalidRequest
 from .frontend.audio import decode_reference
+from .kinds.indextts2 import IndexTTS2
+from .kinds.indextts2_prompts import IndexTTS2Voice
 from .model.flow import FlowSchedule
 from .model.packed_vocoder import inference_form
 from .options import EngineOptions, ResolvedOptions
@@ -58,7 +59,7 @@ class Renderings:
 class ThreeWays:
     """Renders segments of one model in one voice."""
 
-    def __init__(self, model: LoadedModel, voice: VoiceConditioning, options: ResolvedOptions) -> None:
+    def __init__(self, model: LoadedModel, voice: IndexTTS2Voice, options: ResolvedOptions) -> None:
         """`options`: those of the engine, for what is streamed; the others are float32."""
         config = model.config
         self._model, self._voice = model, voice
@@ -185,13 +186,13 @@ class ThreeWays:
         return SegmentWave(self._model.config.mel.hop_length, self._frames.left, self._frames.right)
 
 
-def three_ways(folder: Path, voice: Path, scratch: Path, options: EngineOptions) -> ThreeWays:
-    """Load a model folder and encode a clip; `scratch` is used meanwhile. CheckpointError, ReferenceRejected.
+def three_ways(folder: Path, voice: Path, options: EngineOptions) -> ThreeWays:
+    """Load a model folder and encode a clip. CheckpointError, ReferenceRejected.
 
     Of `options`, precision and weights count.
     """
     model = load_model(folder)
     resolved = options.resolved(model.parameters)
     torch.set_num_threads(1)
-    voice_tensors = Conditioner(model, scratch).encode_voice(decode_reference(voice))
+    voice_tensors = IndexTTS2(model).prompts.encode_voice(decode_reference(voice))
     return ThreeWays(model, voice_tensors, resolved)

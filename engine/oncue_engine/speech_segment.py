@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .checkpoints.loaded import LoadedModel
 from .decoding.batch import Sequence
 from .decoding.length import SegmentLength
 from .errors import GenerationFailed
 from .rendering.chunks import Chunk
 from .rendering.mel import FlowJob, SegmentMel
+from .rendering.semantics import Semantics
 from .rendering.wave import SegmentWave, VocoderJob, ease_out
 
 __all__ = ["RenderedChunk", "SpeechSegment"]
@@ -36,14 +36,17 @@ class SpeechSegment:
     kept_samples: int = 0
     """Native samples that were taken of it."""
 
-    def flow_job(self, chunk: Chunk, model: LoadedModel) -> FlowJob | None:
+    def flow_job(self, chunk: Chunk, semantics: Semantics) -> FlowJob | None:
         """The flow call of `chunk`; None where it fills no frame. The tokens that it sees must be there."""
-        begin = self.mel.num_rows
-        if begin < chunk.seen:
+        known, reach = self.mel.num_tokens, semantics.reach_tokens
+        if known < chunk.seen:
+            settled = max(0, known - reach)  # rows of the tokens after these did not know what follows
+            begin = max(0, settled - reach)
             codes = torch.tensor(self.sequence.codes[begin : chunk.seen], dtype=torch.int64)
-            latents = self.sequence.latents_between(begin, chunk.seen)
-            self.mel.extend(model.s2mel.semantic(latents[None], model.codec.embed(codes[None]))[0])
-        return self.mel.job(chunk, model.s2mel)
+            rows = semantics.rows(codes, self.sequence.latents_between(begin, chunk.seen))
+            per_token = semantics.rows_per_token
+            self.mel.extend(rows[(settled - begin) * per_token :], replaced=(known - settled) * per_token)
+        return self.mel.job(chunk, semantics)
 
     def rendered(self, chunk: Chunk) -> RenderedChunk:
         """The chunk whose mel is the last that was accepted."""

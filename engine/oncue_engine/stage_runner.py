@@ -14,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .checkpoints.loaded import LoadedModel
 from .conditioning import Conditioner
-from .decoding.batch import Sequence, TokenBatch, prefix_rows
+from .decoding.batch import Sequence
 from .errors import OutOfMemory
 from .flow_steps import FlowSteps
-from .model.packed_vocoder import inference_form
+from .model_interface import SpeechModel
 from .options import ResolvedOptions
 from .prompting import prepare_prompts
-from .rendering.flow_batch import FlowBatch
 from .rendering.wave import VocoderJob, render_wave
 from .stages import Stage
 from .utterance import Utterance
@@ -35,9 +33,6 @@ Samples = npt.NDArray[np.float32]
 _logger = logging.getLogger(__name__)
 
 _NO_SAMPLES: Samples = np.zeros(0, dtype=np.float32)
-_MAX_SLOTS = 16
-_CACHE_BYTES = 2 * 2**30
-"""Key/value cache for all slots; a model of the public size gets fewer of them."""
 _SHARED_FLOW_FRAMES = 320
 _SHARED_WAVE_FRAMES = 160
 """Frames that a call takes of several utterances on a CPU, where more frames take as much longer: enough for two first
@@ -47,22 +42,13 @@ chunks, and the most urgent one never waits for a long one of somebody else."""
 class StageRunner:
     """`run` is called by several lanes at once: never for the same stage of one utterance, and for tokens by one."""
 
-    def __init__(self, model: LoadedModel, conditioner: Conditioner, options: ResolvedOptions) -> None:
-        config, precision = model.config, options.dtype
-        speech = config.speech
-        longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
-        self._model = model
+    def __init__(self, model: SpeechModel, conditioner: Conditioner, options: ResolvedOptions) -> None:
+        speech = model.speech
+        self._prompts = model.prompts
         self._conditioner = conditioner
-        self._tokens = TokenBatch(
-            model.t2s,
-            _slots(model),
-            config.t2s.conditioning_rows + longest,
-            precision=options.weights,
-            threads=options.threads,
-            padded=options.deterministic,
-        )
-        self._flow = FlowBatch(model.s2mel.estimator, speech.guidance, precision)
-        self._vocoder = inference_form(model.vocoder, precision)
+        self._tokens = model.token_stage(options)
+        renderer = model.renderer(options)
+        self._semantics, self._flow, self._vocoder = renderer.semantics, renderer.flow, renderer.vocoder
         self._steps = FlowSteps(options.flow_steps or speech.flow_steps, fixed=options.deterministic)
         self._alone = options.deterministic
         self._lanes = options.lanes
@@ -121,7 +107,7 @@ class StageRunner:
         script, before = utterance.script, self._conditioner.prompt_encodes
         voice, emotion = prepare_prompts(
             self._conditioner,
-            self._model.emotion_bank,
+            self._prompts,
             script.request,
             script.voice_clip,
             script.emotion_clip,
@@ -132,9 +118,8 @@ class StageRunner:
     def _prefill(self, utterance: Utterance) -> None:
         assert utterance.voice is not None and utterance.emotion is not None
         text_ids, spec = utterance.next_text()
-        prefix = prefix_rows(self._model.t2s, utterance.voice.latents, utterance.emotion, spec.told_tokens, text_ids)
-        sequence = self._tokens.start(prefix, spec)
-        utterance.add_segment(sequence)
+        sequence = self._tokens.start(utterance.voice, utterance.emotion, text_ids, spec)
+        utterance.add_segment(sequence, self._semantics.rows_per_token)
         if not sequence.live:
             self._tokens.release(sequence)
 
@@ -179,7 +164,7 @@ class StageRunner:
         """False where the chunk fills no frame."""
         chunk = utterance.chunk
         assert chunk is not None
-        job = utterance.segment.flow_job(chunk, self._model)
+        job = utterance.segment.flow_job(chunk, self._semantics)
         if job is None:
             return False
         steps = self._steps.full
@@ -219,10 +204,3 @@ def _fail(utterance: Utterance, error: Exception) -> None:
         lacking.__cause__ = error
         error = lacking
     utterance.delivery.fail(error)
-
-
-def _slots(model: LoadedModel) -> int:
-    """Segments whose tokens are drawn at once: as many as the cache has room for, at least one."""
-    t2s, speech = model.config.t2s, model.config.speech
-    positions = t2s.conditioning_rows + speech.max_segment_pieces + speech.max_segment_tokens + 3
-    return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (positions * t2s.layers * t2s.model_dim * 2 * 4)))

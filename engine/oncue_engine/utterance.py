@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from .checkpoints.config import ModelConfig
 from .conditioning import VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
 from .delivery import Delivery
+from .model_interface import SpeechModel
 from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
 from .rendering.flow_batch import FlowRow
 from .rendering.mel import SegmentMel, VoicePrompt
@@ -58,11 +58,8 @@ _MAX_RENDERED = 2
 class Utterance:
     """State of one utterance. The scheduler's lock guards `ready`, `begin_*` and `end_*`; `delivery` has its own."""
 
-    def __init__(
-        self, script: Script, config: ModelConfig, vocoder_reach: int, on_event: Callable[[Event], None]
-    ) -> None:
-        """`vocoder_reach`: mel frames on each side that settle a sample."""
-        request, speech = script.request, config.speech
+    def __init__(self, script: Script, model: SpeechModel, on_event: Callable[[Event], None]) -> None:
+        request, speech = script.request, model.speech
         self.script = script
         self.delivery = Delivery(request, speech.sample_rate_hz, script.total_samples, on_event)
         self.busy: set[Stage] = set()
@@ -82,9 +79,9 @@ class Utterance:
         """The chunk that the flow is at."""
         self.row: FlowRow | None = None
         """Its flow call, once begun."""
-        self._config = config
+        self._speech, self._hop_samples = speech, model.hop_samples
         policy = ChunkPolicy.of(speech)
-        self._frames = frames = RenderFrames.of(policy, speech, vocoder_reach)
+        self._frames = frames = RenderFrames.of(policy, speech, model.vocoder_reach_frames)
         self._planner = ChunkPlanner(policy, speech.token_rate_hz, frames.right / frames.rate_hz)
         self._segments: list[SpeechSegment] = []
         self._rendering = 0
@@ -223,7 +220,7 @@ class Utterance:
             return False  # the first audio is all but there
         ahead = self.codes_generated - self._rendered_tokens
         prefetch_s = _STARTING_PREFETCH_S if self.starting else _PREFETCH_S
-        return ahead < self._planner.chunk_tokens + round(prefetch_s * self._config.speech.token_rate_hz)
+        return ahead < self._planner.chunk_tokens + round(prefetch_s * self._speech.token_rate_hz)
 
     # Tokens
 
@@ -232,15 +229,16 @@ class Utterance:
         number = len(self._segments)
         return self.script.text_ids[number], self.script.spec(number)
 
-    def add_segment(self, sequence: Sequence) -> None:
-        """The next segment has begun with `sequence`."""
+    def add_segment(self, sequence: Sequence, rows_per_token: int) -> None:
+        """The next segment has begun with `sequence`; so many semantic rows stand for each of its tokens."""
         voice, number = self.voice, len(self._segments)
         assert voice is not None
         length, frames = self.script.lengths[number], self._frames
         prompt = VoicePrompt(voice.prompt_mel, voice.prompt_condition, voice.style)
         seed = self.script.request.seed
-        mel = SegmentMel(length.frame_map, prompt, seed, number, frames.context, frames.window, frames.again)
-        wave = SegmentWave(self._config.mel.hop_length, frames.left, frames.right)
+        sizes = (frames.context, frames.window, frames.again, rows_per_token)
+        mel = SegmentMel(length.frame_map, prompt, seed, number, *sizes)
+        wave = SegmentWave(self._hop_samples, frames.left, frames.right)
         self._segments.append(SpeechSegment(length, sequence, mel, wave))
 
     # Flow
@@ -280,8 +278,8 @@ class Utterance:
 
     def accept_wave(self, samples: Samples) -> None:
         """Native samples of `rendered`. GenerationFailed NOT_FINITE."""
-        rendered, speech = self.rendered, self._config.speech
-        self.delivery.push(rendered.cut(samples, speech.sample_rate_hz, self._config.mel.hop_length))
+        rendered, speech = self.rendered, self._speech
+        self.delivery.push(rendered.cut(samples, speech.sample_rate_hz, self._hop_samples))
         if rendered.chunk.last:
             self.delivery.push(np.zeros(rendered.segment.length.pause_samples, dtype=np.float32))
             if rendered.segment is self._segments[-1] and len(self._segments) == len(self.script.lengths):
@@ -297,5 +295,5 @@ class Utterance:
         if self.delivery.ended:
             limit = any(segment.sequence.hit_limit for segment in self._segments)
             reason = "token_limit" if limit else "complete"
-            fewest = min(self.flow_steps, default=self._config.speech.flow_steps)
+            fewest = min(self.flow_steps, default=self._speech.flow_steps)
             self.delivery.finish(self.codes_generated, self.prompt_encodes, fewest, reason)

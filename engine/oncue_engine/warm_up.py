@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from .checkpoints.loaded import LoadedModel
 from .conditioning import Conditioner, VoiceConditioning
 from .decoding.length import Geometry, allot
 from .frontend.audio import Waveform
+from .model_interface import SpeechModel
 from .options import LARGE_PARAMETERS
 from .pipeline import Pipeline
 from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, TargetTokens, UtteranceRequest
@@ -32,14 +32,14 @@ _SHORT_S = 0.8
 """For large models, of which one short round has to do."""
 
 
-def warm_up(model: LoadedModel, conditioner: Conditioner, pipeline: Pipeline, geometry: Geometry) -> None:
+def warm_up(model: SpeechModel, conditioner: Conditioner, pipeline: Pipeline, geometry: Geometry) -> None:
     """Blocks until the engine is warm. Raises what an utterance fails with."""
-    rate_hz = model.config.speech.sample_rate_hz
+    rate_hz = model.speech.sample_rate_hz
     generator = torch.Generator().manual_seed(0)
     clip = Waveform(0.1 * torch.randn(round(_CLIP_S * rate_hz), generator=generator), rate_hz)
     large = model.parameters >= LARGE_PARAMETERS
     seconds = _SHORT_S if large else _SECONDS
-    tokens = min(round(seconds * model.config.speech.token_rate_hz), geometry.max_segment_tokens)
+    tokens = min(round(seconds * model.speech.token_rate_hz), geometry.max_segment_tokens)
     for utterances in (1,) if large else (pipeline.lanes, 1):
         voice = pipeline.call(lambda: conditioner.encode_voice(clip)).result()
         pipeline.forget_costs()
@@ -48,7 +48,7 @@ def warm_up(model: LoadedModel, conditioner: Conditioner, pipeline: Pipeline, ge
 
 
 def _speak(
-    model: LoadedModel, pipeline: Pipeline, voice: VoiceConditioning, geometry: Geometry, tokens: int, count: int
+    model: SpeechModel, pipeline: Pipeline, voice: VoiceConditioning, geometry: Geometry, tokens: int, count: int
 ) -> None:
     rate_hz = geometry.native_rate_hz
     request = UtteranceRequest(
@@ -59,10 +59,8 @@ def _speak(
         pacing=Pacing(PacingMode.UNPACED),
     )
     lengths = allot(request.length, request.length_policy, [tokens], geometry, rate_hz)
-    text_ids = (model.config.t2s.stop_text_token + 1,) * min(_PIECES, model.config.speech.max_segment_pieces)
-    script = Script(
-        request, (text_ids,), lengths, None, None, None, expected_s=tokens / model.config.speech.token_rate_hz
-    )
+    text_ids = (model.filler_text_id,) * min(_PIECES, model.speech.max_segment_pieces)
+    script = Script(request, (text_ids,), lengths, None, None, None, expected_s=tokens / model.speech.token_rate_hz)
     ended = threading.Semaphore(0)
     failed: list[Failed] = []
 
@@ -73,8 +71,8 @@ def _speak(
             ended.release()
 
     for _ in range(count):
-        utterance = Utterance(script, model.config, model.vocoder.context_frames, on_event)
-        utterance.voice, utterance.emotion = voice, voice.own_emotion
+        utterance = Utterance(script, model, on_event)
+        utterance.voice, utterance.emotion = voice, model.prompts.own_emotion(voice)
         pipeline.submit(utterance)
     for _ in range(count):
         ended.acquire()

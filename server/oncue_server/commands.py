@@ -144,11 +144,11 @@ def verify(
     model: Annotated[str, typer.Argument(help="`nano`, a folder, or `random:indextts2`.")] = "nano",
 ) -> None:
     """Load a model, every key and every shape; one JSON line, exit 1 where something does not fit."""
-    from oncue_engine.checkpoints.named import load_named
     from oncue_engine.errors import CheckpointError
+    from oncue_engine.kinds.opening import open_model
 
     try:
-        answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": load_named(model)[1].fingerprint}
+        answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": open_model(model)[1].fingerprint}
     except CheckpointError as error:
         answer = {"model": model, "ok": False, "reason": error.reason, "error": str(error)}
     typer.echo(json.dumps(answer))

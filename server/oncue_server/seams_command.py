@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +34,7 @@ def seams(
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            ways = three_ways(model_folder(model), voice, Path(scratch), EngineOptions(precision=precision))
+        ways = three_ways(model_folder(model), voice, EngineOptions(precision=precision))
         lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()]
         for number, text in enumerate(lines):
             made = ways.render(text, seed)

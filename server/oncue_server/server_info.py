@@ -31,6 +31,7 @@ def server_info(info: EngineInfo, default_voice: str, requests_per_second: float
         version=info.version,
         languages=info.languages,
         emotions=info.emotions,
+        emotion_from_clips=info.emotion_from_clips,
         emotion_from_words=info.emotion_from_words,
         native_rate_hz=info.native_rate_hz,
         token_rate_hz=info.token_rate_hz,

@@ -25,7 +25,8 @@ async def test_upload_is_create_in_parts(client: oncue.Client, clip: Path, new_i
 
 
 async def test_words_are_refused_by_a_model_without_them(client: oncue.Client, new_id: str) -> None:
-    assert not (await client.info()).emotion_from_words
+    info = await client.info()
+    assert info.emotion_from_clips and not info.emotion_from_words
     with pytest.raises(oncue.Unsupported):
         await client.emotions.create(new_id, oncue.Words("tired and a little annoyed"))
 

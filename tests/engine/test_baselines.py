@@ -14,10 +14,10 @@ import torch
 from oncue_engine.baselines.naive import PUBLIC_FLOW_STEPS
 from oncue_engine.baselines.serial import SerialPipeline
 from oncue_engine.checkpoints.loaded import LoadedModel
-from oncue_engine.conditioning import Conditioner
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, Overloaded
 from oncue_engine.frontend.audio import decode_reference
+from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.options import EngineOptions, PipelineName
 from oncue_engine.rendering.chunks import Chunk
 from oncue_engine.rendering.crossfade import CrossFade, FadeSpan, fade_tokens
@@ -109,9 +109,9 @@ def test_naive_audio_is_the_offline_rendering(nano: LoadedModel, low_voice: Refe
     """The second pass finds the latents that the first one had: at equal steps it is what one flow call makes of the
     engine's own tokens and latents."""
     few = replace(nano, config=replace(nano.config, speech=replace(nano.config.speech, flow_steps=PUBLIC_FLOW_STEPS)))
-    voice = Conditioner(nano, tmp_path).encode_voice(decode_reference(low_voice.path))
+    voice = IndexTTS2(nano).prompts.encode_voice(decode_reference(low_voice.path))
     whole = ThreeWays(few, voice, EngineOptions(precision="float32").resolved(0)).render(SHORT, seed=5).whole
-    engine = Engine(nano, "nano", tmp_path, EngineOptions(threads=1, pipeline="naive"))
+    engine = Engine(IndexTTS2(nano), "nano", tmp_path, EngineOptions(threads=1, pipeline="naive"))
     engine._scheduler.start()
     try:
         made = Speaker(engine, low_voice).say(SHORT, seed=5).samples

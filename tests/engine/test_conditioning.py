@@ -13,6 +13,7 @@ from oncue_engine.checkpoints.loaded import LoadedModel
 from oncue_engine.conditioning import Conditioner, EmotionConditioning, VoiceConditioning
 from oncue_engine.errors import ReferenceRejected
 from oncue_engine.frontend.audio import Waveform, decode_reference
+from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.requests import Reference
 
 
@@ -31,7 +32,7 @@ def _same(one: VoiceConditioning | EmotionConditioning, other: VoiceConditioning
 
 
 def test_a_voice_has_the_shapes_of_its_model(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
-    voice = Conditioner(nano, tmp_path).make_voice("a" * 64, voice_clip)
+    voice = Conditioner(IndexTTS2(nano), tmp_path).make_voice("a" * 64, voice_clip)
     t2s, frames = nano.config.t2s, 16_000 // 256  # the S2M prompt is cut to 1 s in this model
     assert voice.latents.shape == (t2s.conditioning_latents, t2s.model_dim)
     assert voice.style.shape == (nano.config.style_encoder.embedding_size,)
@@ -47,7 +48,7 @@ def test_a_voice_has_the_shapes_of_its_model(nano: LoadedModel, tmp_path: Path, 
 def test_cached_tensors_carry_no_graph_and_no_foreign_memory(
     nano: LoadedModel, tmp_path: Path, voice_clip: Waveform
 ) -> None:
-    conditioner = Conditioner(nano, tmp_path)
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path)
     for made in (conditioner.make_voice("a" * 64, voice_clip), conditioner.make_emotion("a" * 64, voice_clip)):
         for field in fields(made):
             tensor = getattr(made, field.name)
@@ -56,7 +57,7 @@ def test_cached_tensors_carry_no_graph_and_no_foreign_memory(
 
 
 def test_clips_are_cut_to_the_models_limit(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
-    conditioner = Conditioner(nano, tmp_path)
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path)
     long = Waveform(voice_clip.samples.repeat(5), 16_000)  # 15 s; the limit is 6 s
     limit = Waveform(long.samples[: 6 * 16_000], 16_000)
     assert _same(conditioner.encode_voice(long), conditioner.encode_voice(limit))
@@ -68,7 +69,7 @@ def test_a_clip_is_encoded_once_and_found_after_a_restart(
     nano: LoadedModel, tmp_path: Path, clip_file: Path, voice_clip: Waveform
 ) -> None:
     reference = Reference(clip_file, "b" * 64)
-    conditioner = Conditioner(nano, tmp_path)
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path)
     assert conditioner.find_voice(reference.sha256) is None
     made = conditioner.voice(reference, None)
     assert conditioner.prompt_encodes == 1
@@ -76,7 +77,7 @@ def test_a_clip_is_encoded_once_and_found_after_a_restart(
     emotion = conditioner.emotion(reference, voice_clip)
     assert conditioner.prompt_encodes == 2
 
-    restarted = Conditioner(nano, tmp_path)
+    restarted = Conditioner(IndexTTS2(nano), tmp_path)
     gone = Reference(Path("/no/such/file.wav"), reference.sha256)
     assert _same(restarted.voice(gone, None), made)
     assert _same(restarted.emotion(gone, None), emotion)
@@ -85,23 +86,23 @@ def test_a_clip_is_encoded_once_and_found_after_a_restart(
 
 def test_a_clip_that_must_be_read_and_cannot_be(nano: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(ReferenceRejected):
-        Conditioner(nano, tmp_path).voice(Reference(tmp_path / "no.wav", "c" * 64), None)
+        Conditioner(IndexTTS2(nano), tmp_path).voice(Reference(tmp_path / "no.wav", "c" * 64), None)
 
 
 def test_another_model_finds_nothing(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
     from dataclasses import replace
 
-    Conditioner(nano, tmp_path).make_voice("d" * 64, voice_clip)
-    assert Conditioner(nano, tmp_path).find_voice("d" * 64) is not None
-    assert Conditioner(nano, tmp_path).find_emotion("d" * 64) is None
-    assert Conditioner(replace(nano, fingerprint="0" * 16), tmp_path).find_voice("d" * 64) is None
+    Conditioner(IndexTTS2(nano), tmp_path).make_voice("d" * 64, voice_clip)
+    assert Conditioner(IndexTTS2(nano), tmp_path).find_voice("d" * 64) is not None
+    assert Conditioner(IndexTTS2(nano), tmp_path).find_emotion("d" * 64) is None
+    assert Conditioner(IndexTTS2(replace(nano, fingerprint="0" * 16)), tmp_path).find_voice("d" * 64) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "garbage", "swap"])
 def test_a_damaged_file_is_made_again_not_served(
     nano: LoadedModel, tmp_path: Path, voice_clip: Waveform, clip_file: Path, damage: str
 ) -> None:
-    made = Conditioner(nano, tmp_path).make_voice("e" * 64, voice_clip)
+    made = Conditioner(IndexTTS2(nano), tmp_path).make_voice("e" * 64, voice_clip)
     (path,) = tmp_path.glob("voice-*.safetensors")
     data = bytearray(path.read_bytes())
     if damage == "cut":
@@ -114,20 +115,20 @@ def test_a_damaged_file_is_made_again_not_served(
     elif damage == "garbage":
         path.write_bytes(os.urandom(1000))
     else:
-        other = Conditioner(nano, tmp_path)
+        other = Conditioner(IndexTTS2(nano), tmp_path)
         other.make_emotion("e" * 64, voice_clip)
         (emotion,) = tmp_path.glob("emotion-*.safetensors")
         path.write_bytes(emotion.read_bytes())
-    conditioner = Conditioner(nano, tmp_path)
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path)
     assert conditioner.find_voice("e" * 64) is None
     again = conditioner.voice(Reference(clip_file, "e" * 64), None)
     assert conditioner.prompt_encodes == 1
     assert _same(again, made)
-    assert Conditioner(nano, tmp_path).find_voice("e" * 64) is not None
+    assert Conditioner(IndexTTS2(nano), tmp_path).find_voice("e" * 64) is not None
 
 
 def test_memory_keeps_the_most_recently_used(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
-    conditioner = Conditioner(nano, tmp_path, capacity=2)
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path, capacity=2)
     made = {key: conditioner.make_emotion(key, voice_clip) for key in ("x", "y")}
     assert conditioner.find_emotion("x") is made["x"]  # used now: y is the oldest
     conditioner.make_emotion("z", voice_clip)
@@ -139,14 +140,14 @@ def test_memory_keeps_the_most_recently_used(nano: LoadedModel, tmp_path: Path, 
 
 
 def test_nothing_but_whole_files_lie_in_the_folder(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
-    Conditioner(nano, tmp_path).make_voice("f" * 64, voice_clip)
+    Conditioner(IndexTTS2(nano), tmp_path).make_voice("f" * 64, voice_clip)
     names = [path.name for path in tmp_path.iterdir()]
     assert len(names) == 1 and names[0].startswith("voice-") and names[0].endswith(".safetensors")
 
 
 def test_the_s2m_prompt_begins_with_speech(nano: LoadedModel, tmp_path: Path, voice_clip: Waveform) -> None:
     """This model's S2M takes 1 s: silence before the first word is not spent on."""
-    conditioner = Conditioner(nano, tmp_path)
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path)
     silence = 1e-4 * torch.randn(24_000, generator=torch.Generator().manual_seed(0))
     late = conditioner.encode_voice(Waveform(torch.cat((silence, voice_clip.samples)), 16_000))
     assert late.prompt_mel.shape == (80, 62) and late.prompt_condition.shape[0] == 62
@@ -158,7 +159,7 @@ def test_the_s2m_prompt_begins_with_speech(nano: LoadedModel, tmp_path: Path, vo
 def test_a_folder_that_cannot_be_written_costs_nothing_now(
     nano: LoadedModel, tmp_path: Path, voice_clip: Waveform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    conditioner = Conditioner(nano, tmp_path / "gone")
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     made = conditioner.make_voice("9" * 64, voice_clip)
     assert conditioner.find_voice("9" * 64) is made

@@ -14,6 +14,7 @@ import torch
 from oncue_engine.engine import Engine, UtteranceHandle
 from oncue_engine.errors import EngineError, Overloaded
 from oncue_engine.frontend.phones import phone_id
+from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.playback import Playback
 from oncue_engine.requests import AudioChunk, Event, Finished, Pacing, PacingMode, Reference, Started, TargetTokens
 
@@ -216,7 +217,9 @@ def test_more_utterances_than_slots(speaker: Speaker) -> None:
 def poisoned_phone(engine: Engine) -> Iterator[int]:
     """The embedding of one phone is no number: any text with it breaks, any other does not."""
     number = phone_id("zh")
-    table = engine._model.t2s.text_embedding.weight
+    model = engine._model
+    assert isinstance(model, IndexTTS2)
+    table = model.networks.t2s.text_embedding.weight
     good = table[number].clone()
     table[number] = float("nan")
     yield number

@@ -19,10 +19,8 @@ TEXT = "When the rain finally stopped, we packed our bags and drove slowly back 
 
 
 @pytest.fixture(scope="module")
-def made(tiny_model_dir: Path, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Renderings:
-    return three_ways(tiny_model_dir, clip, tmp_path_factory.mktemp("scratch"), EngineOptions(threads=1)).render(
-        TEXT, seed=5
-    )
+def made(tiny_model_dir: Path, clip: Path) -> Renderings:
+    return three_ways(tiny_model_dir, clip, EngineOptions(threads=1)).render(TEXT, seed=5)
 
 
 def test_the_streamed_rendering_is_what_the_engine_sends(
@@ -76,7 +74,7 @@ def test_the_first_samples_know_nothing_of_a_cut(made: Renderings) -> None:
     assert not np.allclose(made.whole, made.crossfaded, atol=1e-3)
 
 
-def test_a_text_of_two_segments_is_refused(tiny_model_dir: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_text_of_two_segments_is_refused(tiny_model_dir: Path, clip: Path) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        three_ways(tiny_model_dir, clip, tmp_path, EngineOptions(threads=1)).render(" ".join([TEXT] * 12), seed=1)
+        three_ways(tiny_model_dir, clip, EngineOptions(threads=1)).render(" ".join([TEXT] * 12), seed=1)
     assert caught.value.reason == "TEXT_NOT_ONE_SEGMENT"

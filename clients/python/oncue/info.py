@@ -39,6 +39,7 @@ class ServerInfo:
     languages: tuple[str, ...]
     emotions: tuple[str, ...]
     """Names that weights may use; empty when the model takes none."""
+    emotion_from_clips: bool
     emotion_from_words: bool
     native_rate_hz: int
     token_rate_hz: float
@@ -90,6 +91,7 @@ def server_info(message: server_service_pb2.ServerInfo) -> ServerInfo:
         version=message.version,
         languages=tuple(message.languages),
         emotions=tuple(message.emotions),
+        emotion_from_clips=message.emotion_from_clips,
         emotion_from_words=message.emotion_from_words,
         native_rate_hz=message.native_rate_hz,
         token_rate_hz=message.token_rate_hz,

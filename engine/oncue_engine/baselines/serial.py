@@ -21,8 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..checkpoints.loaded import LoadedModel
-from ..conditioning import Conditioner, VoiceConditioning
+from ..conditioning import Conditioner, PromptEncoder, VoiceConditioning
 from ..errors import GenerationFailed, Overloaded
 from ..prompting import prepare_prompts
 from ..script import Script
@@ -79,9 +78,11 @@ class _Live:
 class SerialPipeline:
     """`pipeline.Pipeline` around one way of speaking."""
 
-    def __init__(self, model: LoadedModel, conditioner: Conditioner, way: Way, *, max_live: int, threads: int) -> None:
+    def __init__(
+        self, prompts: PromptEncoder, conditioner: Conditioner, way: Way, *, max_live: int, threads: int
+    ) -> None:
         self.clock = StageClock()
-        self._model, self._conditioner, self._way = model, conditioner, way
+        self._prompt_encoder, self._conditioner, self._way = prompts, conditioner, way
         self._max_live = max_live
         self._threads = threads
         # Guards all below, and every delivery: one thread pushes audio, another sends it.
@@ -210,7 +211,7 @@ class SerialPipeline:
             with self.clock.measure("prompt"):
                 utterance.voice, utterance.emotion = prepare_prompts(
                     self._conditioner,
-                    self._model.emotion_bank,
+                    self._prompt_encoder,
                     script.request,
                     script.voice_clip,
                     script.emotion_clip,

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..checkpoints.loaded import LoadedModel
 from ..decoding.batch import Sequence, TokenBatch, prefix_rows
+from ..kinds.indextts2_prompts import IndexTTS2Voice
 from .serial import Speech
 
 __all__ = ["SegmentTokens"]
@@ -22,8 +23,9 @@ class SegmentTokens:
 
     def prefix(self, speech: Speech, number: int) -> Tensor:
         """[S,M]: everything before the first token of segment `number`, the start token included."""
-        told = speech.script.spec(number).told_tokens
-        return prefix_rows(self._t2s, speech.voice.latents, speech.emotion, told, speech.script.text_ids[number])
+        told, voice = speech.script.spec(number).told_tokens, speech.voice
+        assert isinstance(voice, IndexTTS2Voice)
+        return prefix_rows(self._t2s, voice.latents, speech.emotion, told, speech.script.text_ids[number])
 
     def start(self, speech: Speech, number: int) -> Sequence:
         """Begin segment `number`: the first token. Every sequence must be released before the next is started."""

@@ -26,7 +26,10 @@ from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
 
-__all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "read_config"]
+__all__ = ["DEFAULT_KIND", "ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "model_kind", "read_config"]
+
+DEFAULT_KIND = "indextts2"
+"""Of a config that does not say its kind: the public ones do not."""
 
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
@@ -150,6 +153,15 @@ class ModelConfig:
         ):
             if value > longest:
                 raise CheckpointError(f"oncue.{name} {value} exceeds the T2S position table: {longest}")
+
+
+def model_kind(folder: Path) -> str:
+    """`kind` in `folder/config.yaml`; DEFAULT_KIND where it says none, or where reading it will say what is wrong."""
+    try:
+        raw = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return DEFAULT_KIND
+    return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
 
 
 def read_config(folder: Path) -> ModelConfig:

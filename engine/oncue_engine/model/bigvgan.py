@@ -211,6 +211,10 @@ class BigVGAN(nn.Module):
                 self.injections.append(nn.Conv1d(SOURCE_CHANNELS, width, kernel, stride, padding, bias=False))
 
     @property
+    def hop_samples(self) -> int:
+        return self.config.hop_samples
+
+    @property
     def context_frames(self) -> int:
         """Mel frames on each side of a frame that its samples depend on: with these as context they are settled."""
         return context_frames(self.config)

@@ -43,6 +43,7 @@ class PackedVocoder:
     def __init__(self, vocoder: BigVGAN, products: torch.dtype = torch.float32) -> None:
         self.config = vocoder.config
         self.context_frames = vocoder.context_frames
+        self.hop_samples = vocoder.hop_samples
         self._source = vocoder.source
         if not has_bf16_tiles():
             products = torch.float32

@@ -66,6 +66,11 @@ class S2Mel(nn.Module):
         assert isinstance(estimator, DiT)
         return estimator
 
+    def regulate(self, rows: Tensor) -> Tensor:
+        """Semantic rows [F,D], one for each mel frame -> condition [F,C] of the flow."""
+        out: Tensor = self.length_regulator(rows[None], len(rows))[0]
+        return out
+
     def semantic(self, latent: Tensor, code_emb: Tensor) -> Tensor:
         """Latents [B,N,M] and code embeddings [B,N,D] -> semantic features of the target [B,N,D].
 

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from ..errors import GenerationFailed
-from ..model.s2mel import S2Mel
 from ..timing.frame_map import FrameMap
 from .chunks import Chunk
 from .noise import frame_noise
+from .semantics import Regulator
 
 __all__ = ["FlowJob", "SegmentMel", "VoicePrompt"]
 
@@ -72,6 +72,7 @@ class SegmentMel:
     window_frames: int
     again_frames: int = 0
     """Emitted frames that a flow call renders once more and throws away."""
+    rows_per_token: int = 1
     rows: list[Tensor] = field(default_factory=list)
     """Semantic rows [n,D] of the tokens so far."""
     mel: Tensor = field(init=False)
@@ -84,11 +85,17 @@ class SegmentMel:
     def num_rows(self) -> int:
         return sum(len(rows) for rows in self.rows)
 
-    def extend(self, rows: Tensor) -> None:
-        """Semantic rows [n,D] of further tokens."""
+    @property
+    def num_tokens(self) -> int:
+        return self.num_rows // self.rows_per_token
+
+    def extend(self, rows: Tensor, replaced: int = 0) -> None:
+        """Semantic rows [n,D]: the last `replaced` rows anew, then those of further tokens."""
+        if replaced:
+            self.rows = [torch.cat(self.rows)[:-replaced]]
         self.rows.append(rows)
 
-    def job(self, chunk: Chunk, s2mel: S2Mel) -> FlowJob | None:
+    def job(self, chunk: Chunk, regulator: Regulator) -> FlowJob | None:
         """The flow call of a chunk; None where the chunk ends before it fills a frame."""
         emitted = self.mel.shape[1]
         if chunk.last:
@@ -99,7 +106,7 @@ class SegmentMel:
             return None
         first = emitted - min(self.again_frames, emitted)
         context = min(self.context_frames, first)
-        mu = self._mu(first - context, seen, s2mel)
+        mu = self._mu(first - context, seen, regulator)
         bins = self.mel.shape[0]
         fixed = self.prompt.mel.shape[1] + context
         noise = torch.zeros(bins, fixed + seen - first)
@@ -119,13 +126,12 @@ class SegmentMel:
             raise GenerationFailed("the mel is not finite", reason="NOT_FINITE")
         self.mel = torch.cat((self.mel, mel), dim=1)
 
-    def _mu(self, first: int, end: int, s2mel: S2Mel) -> Tensor:
+    def _mu(self, first: int, end: int, regulator: Regulator) -> Tensor:
         """Regulated rows of frames [first, end): [end - first, C]."""
         begin = max(0, min(first, end - self.window_frames))
         if len(self.rows) > 1:
             self.rows = [torch.cat(self.rows)]
-        tokens = torch.tensor([self.frame_map.token_of(frame) for frame in range(begin, end)])
+        spoken = torch.tensor([self.frame_map.row_of(frame, self.rows_per_token) for frame in range(begin, end)])
         # Rows are repeated here, so that the regulator's own interpolation has nothing left to do.
-        spread = self.rows[0][tokens]  # [end - begin, D]
-        mu: Tensor = s2mel.length_regulator(spread[None], end - begin)[0]
-        return mu[first - begin :]
+        spread = self.rows[0][spoken]  # [end - begin, D]
+        return regulator.regulate(spread)[first - begin :]

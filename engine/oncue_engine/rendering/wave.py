@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..model.bigvgan import BigVGAN
 from ..model.harmonic_source import Excitation
-from ..model.packed_vocoder import PackedVocoder
 
-__all__ = ["SegmentWave", "SourcePhase", "VocoderJob", "ease_out", "render_wave"]
+__all__ = ["SegmentWave", "SourcePhase", "Vocoder", "VocoderJob", "ease_out", "render_wave"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -30,6 +29,25 @@ _FADE_S = 0.004
 _ROWS_ON_CPU, _ROWS_ELSEWHERE = 1, 16
 _MOST_PADDED = 1.5
 """A window goes along with one at most this many times as long."""
+
+
+class Vocoder(Protocol):
+    """Mel to samples. Called by several lanes at once."""
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples of a mel frame."""
+
+    @property
+    def context_frames(self) -> int:
+        """Frames on each side that a sample depends on."""
+
+    def excite(self, mel: Tensor, first_frame: int = 0, known_frame: int = 0, cycles: float = 0.0) -> Excitation | None:
+        """What a harmonic source adds to mel [1,80,F] that begins at `first_frame`, its phase `cycles` at frame
+        `known_frame` of it; None where there is no such source."""
+
+    def __call__(self, mel: Tensor, excitation: Excitation | None = None) -> Tensor:
+        """mel [B,80,F] -> samples [B,1,hop*F] in [-1, 1]; a row does not depend on the others."""
 
 
 @dataclass(slots=True)
@@ -55,7 +73,7 @@ class VocoderJob:
 
 
 def render_wave(
-    vocoder: BigVGAN | PackedVocoder, jobs: Sequence[VocoderJob], rows_at_once: int | None = None
+    vocoder: Vocoder, jobs: Sequence[VocoderJob], rows_at_once: int | None = None
 ) -> list[Samples | Exception]:
     """The wanted samples of every job, float32 in [-1, 1], or what went wrong with it: its mates are not hurt.
 
@@ -66,7 +84,7 @@ def render_wave(
     if rows_at_once is None:
         rows_at_once = _ROWS_ON_CPU if all(job.mel.device.type == "cpu" for job in jobs) else _ROWS_ELSEWHERE
     waves: dict[int, Samples | Exception] = {}
-    for call in _calls(jobs, vocoder.context_frames, vocoder.config.hop_samples, rows_at_once):
+    for call in _calls(jobs, vocoder.context_frames, vocoder.hop_samples, rows_at_once):
         try:
             waves.update(zip(call, _call(vocoder, [jobs[index] for index in call]), strict=True))
         except Exception as error:
@@ -98,8 +116,8 @@ def _calls(jobs: Sequence[VocoderJob], reach_frames: int, hop_samples: int, rows
     return calls
 
 
-def _call(vocoder: BigVGAN | PackedVocoder, jobs: Sequence[VocoderJob]) -> list[Samples]:
-    hop_samples, frames = vocoder.config.hop_samples, max(job.mel.shape[1] for job in jobs)
+def _call(vocoder: Vocoder, jobs: Sequence[VocoderJob]) -> list[Samples]:
+    hop_samples, frames = vocoder.hop_samples, max(job.mel.shape[1] for job in jobs)
     # Each with its own phase and place, so one by one: little work, and the same numbers as alone.
     excitations = [
         vocoder.excite(job.mel[None], job.first_frame, job.first // hop_samples, job.phase.cycles) for job in jobs

@@ -27,6 +27,10 @@ class FrameMap:
     def token_of(self, frame: int) -> int:
         return frame * self.tokens // self.frames
 
+    def row_of(self, frame: int, rows_per_token: int) -> int:
+        """The same where so many rows stand for each token."""
+        return frame * self.tokens * rows_per_token // self.frames
+
     def first_frame(self, token: int) -> int:
         """The first frame that `token` is the source of."""
         return -(-token * self.frames // self.tokens)

@@ -14,9 +14,9 @@ from oncue_engine.checkpoints.loaded import LoadedModel
 from oncue_engine.checkpoints.named import load_named
 from oncue_engine.checkpoints.random_public import build_random, public_config
 from oncue_engine.checkpoints.random_weights import TiledNoise, random_networks
-from oncue_engine.conditioning import Conditioner
 from oncue_engine.errors import CheckpointError
 from oncue_engine.frontend.audio import decode_reference
+from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.model.bigvgan import BigVGANConfig
 from oncue_engine.model.codec import CodecConfig
 from oncue_engine.model.dit import DiTConfig
@@ -100,7 +100,7 @@ def test_tiled_noise_covers_what_is_longer_than_its_block_and_keeps_ranges() -> 
 
 
 def test_a_real_clip_conditions_it_like_any_other(model: LoadedModel, clip: Path, tmp_path: Path) -> None:
-    voice = Conditioner(model, tmp_path).encode_voice(decode_reference(clip))
+    voice = IndexTTS2(model).prompts.encode_voice(decode_reference(clip))
     for field in fields(voice):
         value = getattr(voice, field.name)
         assert bool(torch.isfinite(value).all()) and float(value.std()) > 1e-5, field.name

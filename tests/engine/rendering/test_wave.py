@@ -92,7 +92,7 @@ class Watched:
     """A vocoder that counts its calls and fails in those with a row that a test has marked."""
 
     def __init__(self, vocoder: BigVGAN) -> None:
-        self.config, self.context_frames, self.excite = vocoder.config, vocoder.context_frames, vocoder.excite
+        self.hop_samples, self.context_frames, self.excite = vocoder.hop_samples, vocoder.context_frames, vocoder.excite
         self.rows: list[int] = []
         self._vocoder = vocoder
 
@@ -106,7 +106,7 @@ class Watched:
 
 def _jobs(vocoder: BigVGAN, mark: int | None = None, value: float = MARK) -> list[VocoderJob]:
     """Nine windows of segments of their own: first, middle and last ones, some equally long. `mark`: one is spoilt."""
-    reach, hop = vocoder.context_frames, vocoder.config.hop_samples
+    reach, hop = vocoder.context_frames, vocoder.hop_samples
     lengths = [(0, 60, False), (0, 60, True), (40, 80, False), (0, 44, True), (30, 75, True)]
     lengths += [(0, 52, False), (0, 60, True), (50, 120, False), (0, 5, True)]
     jobs = []

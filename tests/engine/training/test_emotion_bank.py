@@ -17,6 +17,7 @@ from oncue_engine.checkpoints.loaded import LoadedModel, load_model
 from oncue_engine.checkpoints.random_nano import make_random_nano
 from oncue_engine.conditioning import Conditioner
 from oncue_engine.frontend.audio import Waveform, decode_reference
+from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.model.emotion_bank import EMOTION_NAMES, nearest_rows
 from oncue_engine.training import bank_command
 from oncue_engine.training.corpus import Item
@@ -54,7 +55,7 @@ def test_clips_are_embedded_as_prompts_are(folder: Path, model: LoadedModel, tmp
     samples = decode_reference(folder / "voices" / "low.wav").samples
     clip = Waveform(samples.repeat(3), rate_hz)  # beyond the prompt limit at 16 kHz, below it at 44.1 kHz
     made = embed_clip(networks_of(model), clip, "sad")
-    conditioner = Conditioner(model, tmp_path)
+    conditioner = Conditioner(IndexTTS2(model), tmp_path)
     assert torch.equal(made.style, conditioner.make_voice("v", clip).style)
     assert torch.equal(made.vector, conditioner.make_emotion("e", clip).emotion)
 

@@ -103,6 +103,7 @@ class ServerInfo(_message.Message):
     DURATION_CONTROL_FIELD_NUMBER: _builtins.int
     DEFAULT_VOICE_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    EMOTION_FROM_CLIPS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the loaded model, such as "nano"."""
     fingerprint: _builtins.str
@@ -119,6 +120,8 @@ class ServerInfo(_message.Message):
     """How the model reaches a length."""
     default_voice: _builtins.str
     """The voice of utterances that name none, `voices/{voice}`. Empty when there is none."""
+    emotion_from_clips: _builtins.bool
+    """True when emotions may be given as clips."""
     @_builtins.property
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """BCP 47 codes of the languages that the model speaks, such as "en"."""
@@ -145,10 +148,11 @@ class ServerInfo(_message.Message):
         duration_control: Global___DurationControl.ValueType = ...,
         default_voice: _builtins.str = ...,
         limits: Global___Limits | None = ...,
+        emotion_from_clips: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_voice", b"default_voice", "duration_control", b"duration_control", "emotion_from_words", b"emotion_from_words", "emotions", b"emotions", "fingerprint", b"fingerprint", "languages", b"languages", "limits", b"limits", "model", b"model", "native_rate_hz", b"native_rate_hz", "token_rate_hz", b"token_rate_hz", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_voice", b"default_voice", "duration_control", b"duration_control", "emotion_from_clips", b"emotion_from_clips", "emotion_from_words", b"emotion_from_words", "emotions", b"emotions", "fingerprint", b"fingerprint", "languages", b"languages", "limits", b"limits", "model", b"model", "native_rate_hz", b"native_rate_hz", "token_rate_hz", b"token_rate_hz", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

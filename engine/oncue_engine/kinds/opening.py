@@ -1,0 +1,38 @@
+"""A model of any kind by the name that `--model` takes. Which kinds there are is said here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..checkpoints.config import model_kind
+from ..checkpoints.named import load_named
+from ..errors import CheckpointError
+from ..model_interface import SpeechModel
+from .indextts2 import IndexTTS2
+
+__all__ = ["open_model"]
+
+Opener = Callable[[str | Path], tuple[str, SpeechModel]]
+"""A name of --model -> (what the engine calls it, the model)."""
+
+
+def open_model(model: str | Path) -> tuple[str, SpeechModel]:
+    """(what the engine calls it, the model). A folder says its kind in config.yaml; without a word it is IndexTTS2.
+
+    CheckpointError for files that are missing, misshapen or corrupt, and MODEL_KIND_UNKNOWN.
+    """
+    kind = model_kind(Path(model))
+    if kind not in _KINDS:
+        raise CheckpointError(
+            f"{model} is of the kind {kind!r}; known are {', '.join(_KINDS)}", reason="MODEL_KIND_UNKNOWN"
+        )
+    return _KINDS[kind](model)
+
+
+def _indextts2(model: str | Path) -> tuple[str, SpeechModel]:
+    name, networks = load_named(model)
+    return name, IndexTTS2(networks)
+
+
+_KINDS: Mapping[str, Opener] = {"indextts2": _indextts2}

@@ -4,7 +4,7 @@
     encoder.safetensors                                             semantic encoder, and stats.mean, stats.var
     codec / t2s / s2mel / campplus / bigvgan .safetensors           one network each, public key names
     text.json                                                       natural pace (pace.py)
-    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
+    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model, or a ranks file
                                                                     where the model has them
     emotion_words/                                                  words to emotion weights, where it has that
 
@@ -29,6 +29,7 @@ __all__ = [
     "EMOTION_BANK_FILE",
     "EMOTION_WORDS_FOLDER",
     "PACE_FILE",
+    "RANKS_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "fill",
@@ -51,6 +52,7 @@ EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
 SENTENCEPIECE_FILE = "bpe.model"
+RANKS_FILE = "multilingual_zh_ja_yue_char_del.tiktoken"
 _CONFIG_FILE = "config.yaml"
 
 
@@ -123,7 +125,7 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
     words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
-    for name in (*names, SENTENCEPIECE_FILE, *(path.relative_to(folder).as_posix() for path in words)):
+    for name in (*names, SENTENCEPIECE_FILE, RANKS_FILE, *(path.relative_to(folder).as_posix() for path in words)):
         path = folder / name
         if not path.is_file():
             continue

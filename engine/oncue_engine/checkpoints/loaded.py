@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError
+from ..frontend.multilingual_text import MultilingualText
 from ..frontend.normalize import PublicNormaliser
 from ..frontend.phones import VOCABULARY
 from ..frontend.sentencepiece_tokenizer import SentencePieceTokenizer
-from ..frontend.text import TextFrontend
+from ..frontend.text import TextFrontend, TextReader
+from ..frontend.tiktoken_tokenizer import TiktokenTokenizer
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec
@@ -23,6 +25,7 @@ from .config import ModelConfig, read_config
 from .layout import (
     EMOTION_WORDS_FOLDER,
     PACE_FILE,
+    RANKS_FILE,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
@@ -42,7 +45,7 @@ class LoadedModel:
     name: str
     fingerprint: str
     config: ModelConfig
-    text: TextFrontend
+    text: TextReader
     pace: Pace
     encoder: SemanticEncoder
     codec: SemanticCodec
@@ -92,8 +95,9 @@ def load_model(folder: Path) -> LoadedModel:
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
+def _text_frontend(config: ModelConfig, folder: Path) -> TextReader:
     speech = config.speech
+    text: TextReader
     if speech.tokenizer == "arpabet":
         text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
         pieces = len(VOCABULARY)
@@ -101,8 +105,12 @@ def _text_frontend(config: ModelConfig, folder: Path) -> TextFrontend:
         tokenizer = SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
         pieces = tokenizer.vocabulary_size
         text = TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars)
+    elif speech.tokenizer == "tiktoken":
+        ranks = TiktokenTokenizer(folder / RANKS_FILE)
+        pieces = ranks.vocabulary_size
+        text = MultilingualText(ranks, speech.max_segment_pieces, max_chars=speech.max_text_chars)
     else:
-        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
+        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is none of arpabet, sentencepiece, tiktoken")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
     return text

@@ -73,11 +73,22 @@ class Sequence:
         return torch.from_numpy(self.latents[begin:end])
 
 
-def prefix_rows(t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int]) -> Tensor:
-    """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3)."""
+def prefix_rows(
+    t2s: T2S,
+    latents: Tensor,
+    emotion: Tensor,
+    tokens: int | None,
+    text_ids: Rows[int],
+    language: int | None = None,
+) -> Tensor:
+    """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3).
+
+    `language`: a row of the language table, of a model that has one.
+    """
     number = torch.tensor([tokens or 0], dtype=torch.int64)
     conditioning = t2s.conditioning_rows(latents[None], emotion[None], number)[0]
-    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64))[0]
+    languages = None if language is None else torch.tensor([language], dtype=torch.int64)
+    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64), languages)[0]
     return torch.cat((conditioning, text, t2s.start_row()))
 
 

@@ -29,6 +29,11 @@ class MultilingualText:
         self._rows = {tokenizer.special_id(_tag(language)): LANGUAGE_CODES.index(language) for language in LANGUAGES}
         self.max_chars = max_chars
 
+    @property
+    def filler_id(self) -> int:
+        """A piece that can stand first: a language."""
+        return next(iter(self._rows))
+
     def language_row(self, piece_id: int) -> int:
         """The row of the language table that a segment's first piece names. KeyError for any other piece."""
         return self._rows[piece_id]

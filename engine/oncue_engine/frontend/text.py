@@ -15,7 +15,7 @@ from oncue_engine.frontend.pronounce import Pronouncer
 from oncue_engine.frontend.segment import split, split_at_sentences
 from oncue_engine.frontend.tracked_text import TrackedText
 
-__all__ = ["MAX_CHARS", "Normaliser", "TextFrontend", "TextSegment", "check_text"]
+__all__ = ["MAX_CHARS", "Normaliser", "TextFrontend", "TextReader", "TextSegment", "check_text"]
 
 MAX_CHARS = 10_000
 """Default limit on the characters of one utterance."""
@@ -38,6 +38,17 @@ class TextSegment:
     pieces: tuple[Piece, ...]
     char_begin: int
     char_end: int
+
+
+class TextReader(Protocol):
+    """The text side of a model, whatever is in it. Thread-safe."""
+
+    @property
+    def max_chars(self) -> int:
+        """Of one text."""
+
+    def segments(self, text: str, language: str = "") -> list[TextSegment]:
+        """At least one segment; `language` is one that the model speaks, or empty. Raises as TextFrontend's does."""
 
 
 class TextFrontend:

@@ -10,6 +10,7 @@ from ..checkpoints.named import load_named
 from ..errors import CheckpointError
 from ..model_interface import SpeechModel
 from .indextts2 import IndexTTS2
+from .indextts25 import IndexTTS25
 
 __all__ = ["open_model"]
 
@@ -31,8 +32,9 @@ def open_model(model: str | Path) -> tuple[str, SpeechModel]:
 
 
 def _indextts2(model: str | Path) -> tuple[str, SpeechModel]:
+    """Of either public version: which one is in the networks."""
     name, networks = load_named(model)
-    return name, IndexTTS2(networks)
+    return name, (IndexTTS25 if networks.config.decodes_codes else IndexTTS2)(networks)
 
 
 _KINDS: Mapping[str, Opener] = {"indextts2": _indextts2}

@@ -30,6 +30,23 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_random_nano(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests convert lands beside the tests, and no test finds files in the hub cache of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONCUE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_public_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every file of a public IndexTTS-2, its networks very small and random: 7 MB. Not to be written to."""
+    from oncue_engine.checkpoints.random_folder import make_random_public
+
+    return make_random_public(tmp_path_factory.mktemp("models") / "small-public", "small")
+
+
 @pytest.fixture(scope="session")
 def tiny_words_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with a student of random weights: each text has emotion weights of its own."""

@@ -159,12 +159,20 @@ def verify(
 @models.command("make-random")
 def make_random(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    size: Annotated[
+        Literal["full", "small", "nano"],
+        typer.Option(
+            help="full: all files of the public model at its size, 8 GB; small: the same files in 7 MB; nano: the "
+            "layout of the model inside the package, tiny."
+        ),
+    ] = "nano",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
 ) -> None:
-    """Write a tiny model with random weights: it speaks noise, for tests."""
+    """Write a model with random weights: it speaks noise, for tests and measurements."""
+    from oncue_engine.checkpoints.random_folder import make_random_public
     from oncue_engine.checkpoints.random_nano import make_random_nano
 
     if folder.exists() and any(folder.iterdir()):
         typer.echo(f"{folder} is not empty", err=True)
         raise typer.Exit(1)
-    typer.echo(str(make_random_nano(folder, seed)))
+    typer.echo(str(make_random_nano(folder, seed) if size == "nano" else make_random_public(folder, size, seed)))

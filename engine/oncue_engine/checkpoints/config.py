@@ -26,7 +26,15 @@ from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
 
-__all__ = ["DEFAULT_KIND", "ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "model_kind", "read_config"]
+__all__ = [
+    "DEFAULT_KIND",
+    "ModelConfig",
+    "SemanticEncoderConfig",
+    "SpeechConfig",
+    "model_kind",
+    "parse_config",
+    "read_config",
+]
 
 DEFAULT_KIND = "indextts2"
 """Of a config that does not say its kind: the public ones do not."""
@@ -198,13 +206,19 @@ def read_config(folder: Path) -> ModelConfig:
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} is not a mapping")
     try:
-        return _parse(raw)
+        return parse_config(raw)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
+    """The fields of a config.yaml. CheckpointError naming the section or field that is wrong."""
+    try:
+        return _parse(raw)
     except KeyError as error:
-        raise CheckpointError(f"{path}: {error} is missing") from error
+        raise CheckpointError(f"{error} is missing") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(str(error)) from error
 
 
 def _parse(raw: Mapping[str, Any]) -> ModelConfig:

@@ -14,8 +14,7 @@ Weights may be float16 on disk; they are computed with as float32. Weight norm m
 from __future__ import annotations
 
 import hashlib
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..model.weight_norm import fold
 from ..tensor_file import load_tensor_file
+from .torch_file import read_torch_file
 
 __all__ = [
     "EMOTION_BANK_FILE",
@@ -32,8 +32,10 @@ __all__ = [
     "RANKS_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
+    "assign",
     "fill",
     "fingerprint",
+    "read_bare_tensor",
     "read_emotion_bank",
     "read_tensors",
 ]
@@ -84,15 +86,12 @@ def read_emotion_bank(folder: Path) -> dict[str, Tensor] | None:
     for path in paths.values():
         if path not in there:
             raise CheckpointError(f"{path} is missing beside {there[0].name}", reason="CHECKPOINT_FILE_MISSING")
-    return {key: _read_bare_tensor(path) for key, path in paths.items()}
+    return {key: read_bare_tensor(path) for key, path in paths.items()}
 
 
-def _read_bare_tensor(path: Path) -> Tensor:
-    """A public `.pt` file that is one tensor, as float32. Never more than tensors is unpickled."""
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+def read_bare_tensor(path: Path) -> Tensor:
+    """A public `.pt` file that is one tensor, as float32. CheckpointError for any other file."""
+    value = read_torch_file(path)
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise CheckpointError(f"{path.name} is not one tensor of numbers", reason="CHECKPOINT_KEYS")
     return value.to(torch.float32)
@@ -101,18 +100,24 @@ def _read_bare_tensor(path: Path) -> Tensor:
 def fill(network: nn.Module, path: Path, *, unused: Callable[[str], bool] = lambda key: False) -> None:
     """Load a weight file into `network`, every key and every shape; then freeze it in eval mode.
 
-    `unused` tells keys of the file that this network does without. CheckpointError names every missing, extra or
-    misshapen key.
+    float32 weights stay in the file, which is mapped into memory. `unused` tells keys of the file that this network
+    does without. CheckpointError names every missing, extra or misshapen key.
     """
-    own = {key: value for key, value in read_tensors(path).items() if not unused(key)}
+    assign(network, {key: value for key, value in read_tensors(path).items() if not unused(key)}, path.name)
+
+
+def assign(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """These very tensors, weight norm folded, as the network's parameters and buffers; then freeze it in eval mode.
+
+    CheckpointError, with `name` in it, names every missing, extra or misshapen key.
+    """
     try:
-        own = fold(own)
-        network.load_state_dict(own, strict=True, assign=True)
+        network.load_state_dict(fold(tensors), strict=True, assign=True)
     except CheckpointError as error:
-        raise CheckpointError(f"{path.name}: {error}", reason="CHECKPOINT_KEYS") from error
+        raise CheckpointError(f"{name}: {error}", reason="CHECKPOINT_KEYS") from error
     except RuntimeError as error:
         # PyTorch's message lists every missing, unexpected and misshapen key.
-        raise CheckpointError(f"{path.name}: {error}", reason="CHECKPOINT_KEYS") from error
+        raise CheckpointError(f"{name}: {error}", reason="CHECKPOINT_KEYS") from error
     network.eval()
     network.requires_grad_(False)
 

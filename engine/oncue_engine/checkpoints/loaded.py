@@ -22,6 +22,8 @@ from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
 from ..words.student import WordsToEmotion
 from .config import ModelConfig, read_config
+from .converted import converted
+from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
     PACE_FILE,
@@ -32,10 +34,12 @@ from .layout import (
     fingerprint,
     read_emotion_bank,
 )
+from .networks import empty_networks
 from .pace import Pace, read_pace
-from .semantic_encoder import SemanticEncoder, load_semantic_encoder
+from .public_files import PublicFiles, find_public_files, is_public_folder
+from .semantic_encoder import SemanticEncoder, fill_semantic_encoder
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "load_model", "load_public"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,31 +69,43 @@ class LoadedModel:
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Read a model folder (layout.py). CheckpointError names the file, field or key that is wrong."""
+    """Read a model folder, ours (layout.py) or a public one. CheckpointError names the file, field or key at fault."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a model folder", reason="CHECKPOINT_FILE_MISSING")
+    if is_public_folder(folder):
+        return load_public(find_public_files(folder))
+    return _load(folder, fingerprint(folder))
+
+
+def load_public(files: PublicFiles) -> LoadedModel:
+    """A public model from its own files, by way of their converted form (converted.py). CheckpointError."""
+    own = converted(files, oncue_home())
+    return _load(own.folder, own.fingerprint)
+
+
+def _load(folder: Path, known_fingerprint: str) -> LoadedModel:
     config = read_config(folder)
-    codec, style = SemanticCodec(config.codec), CampPlus(config.style_encoder)
-    t2s, s2mel, vocoder = T2S(config.t2s), S2Mel(config.s2mel), BigVGAN(config.vocoder)
-    for name, network in (("codec", codec), ("style", style), ("t2s", t2s), ("s2mel", s2mel), ("vocoder", vocoder)):
-        fill(network, folder / WEIGHT_FILES[name])
+    networks = empty_networks(config)
+    for name, network in networks.named().items():
+        path = folder / WEIGHT_FILES[name]
+        if isinstance(network, SemanticEncoder):
+            fill_semantic_encoder(network, path)
+        else:
+            fill(network, path)
     speech = config.speech
-    encoder = load_semantic_encoder(
-        folder / WEIGHT_FILES["encoder"], config.semantic_encoder, speech.encoder_layer, speech.feature_stride
-    )
     bank = _emotion_bank(folder, config)
     return LoadedModel(
         name=speech.name,
-        fingerprint=fingerprint(folder),
+        fingerprint=known_fingerprint,
         config=config,
         text=_text_frontend(config, folder),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
-        encoder=encoder,
-        codec=codec,
-        style=style,
-        t2s=t2s,
-        s2mel=s2mel,
-        vocoder=vocoder,
+        encoder=networks.encoder,
+        codec=networks.codec,
+        style=networks.style,
+        t2s=networks.t2s,
+        s2mel=networks.s2mel,
+        vocoder=networks.vocoder,
         emotion_bank=bank,
         emotion_words=_emotion_words(folder / EMOTION_WORDS_FOLDER, bank),
     )

@@ -15,7 +15,10 @@ _RANDOM = "random:"
 
 
 def load_named(model: str | Path) -> tuple[str, LoadedModel]:
-    """(what the engine calls it, the model): `nano`, `random:indextts2`, or a folder. CheckpointError."""
+    """(what the engine calls it, the model): `nano`, `random:indextts2`, or a folder, ours or public.
+
+    CheckpointError.
+    """
     if isinstance(model, str) and model.startswith(_RANDOM):
         if model != RANDOM_PUBLIC:
             raise CheckpointError(f"{model} is not known, only {RANDOM_PUBLIC}", reason="MODEL_UNKNOWN")

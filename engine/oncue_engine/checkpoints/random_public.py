@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import astuple
 
-import torch
-
 from ..errors import CheckpointError
 from ..frontend.mel import MelConfig
 from ..frontend.phones import VOCABULARY
@@ -24,13 +22,13 @@ from ..model.t2s_config import ConditionConfig, T2SConfig
 from .config import ModelConfig, SemanticEncoderConfig, SpeechConfig
 from .loaded import LoadedModel
 from .pace import Pace
-from .random_weights import TiledNoise, random_bank, random_networks
+from .random_weights import random_bank_apart, random_networks_apart
 
 __all__ = ["RANDOM_PUBLIC", "build_random", "public_config"]
 
 RANDOM_PUBLIC = "random:indextts2"
 
-_FORMAT = "1"
+_FORMAT = "2"
 _PHONE_S = 0.1
 """English speech has about ten phones to a second."""
 
@@ -70,14 +68,7 @@ def build_random(config: ModelConfig, seed: int = 0) -> LoadedModel:
     speech = config.speech
     if speech.tokenizer != "arpabet":
         raise CheckpointError(f"a random model reads with the arpabet tokenizer, not with {speech.tokenizer!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        with TiledNoise(seed):
-            networks = random_networks(config)
-            bank = random_bank(config)
-    for network in networks.named().values():
-        network.eval()
-        network.requires_grad_(False)
+    networks, bank = random_networks_apart(config, seed), random_bank_apart(config, seed)
     codes_per_phone = _PHONE_S * speech.token_rate_hz
     return LoadedModel(
         name=speech.name,

@@ -1,14 +1,14 @@
 """Networks with random weights for any sizes, scaled so that speech made with them is lively and finite.
 
-`random_networks` draws as fresh modules do, then undoes what makes fresh modules trivial. Inside `TiledNoise` all its
-draws become pieces of one block of noise: a model of gigabytes is there in seconds.
+Networks are drawn as fresh modules are, and what makes fresh modules trivial is undone. Inside `TiledNoise` all draws
+become pieces of one block of noise: a model of gigabytes is there in seconds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,25 +21,17 @@ from ..model.codec import SemanticCodec
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
 from .config import ModelConfig
+from .networks import Networks
 from .semantic_encoder import SemanticEncoder
 
-__all__ = ["RandomNetworks", "TiledNoise", "random_bank", "random_networks"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RandomNetworks:
-    """Every network of one model, under its name in layout.WEIGHT_FILES."""
-
-    encoder: SemanticEncoder
-    codec: SemanticCodec
-    t2s: T2S
-    s2mel: S2Mel
-    style: CampPlus
-    vocoder: BigVGAN
-
-    def named(self) -> dict[str, nn.Module]:
-        """All of them by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+__all__ = [
+    "TiledNoise",
+    "random_bank",
+    "random_bank_apart",
+    "random_network",
+    "random_networks",
+    "random_networks_apart",
+]
 
 
 _BLOCK_LENGTH = 2**20 + 7
@@ -91,17 +83,54 @@ def _two(args: tuple[Any, ...], named: Mapping[str, Any], first: str, second: st
     )
 
 
-def random_networks(config: ModelConfig) -> RandomNetworks:
-    """All networks of a model, from PyTorch's global generator (or `TiledNoise`)."""
+def random_networks(config: ModelConfig) -> Networks:
+    """All networks of a model, drawn one after the other from PyTorch's global generator (or `TiledNoise`)."""
+    built = {name: build(config) for name, build in _BUILDERS.items()}
+    for network in built.values():
+        _enliven(network)
+    return Networks(**built)
+
+
+def random_network(config: ModelConfig, name: str, seed: int) -> nn.Module:
+    """One network, by its name in layout.WEIGHT_FILES, in tiled noise of its own: whatever else is drawn."""
+    drawn_from = _seed_of(name, seed)
+    with torch.random.fork_rng(devices=[]), TiledNoise(drawn_from):
+        torch.manual_seed(drawn_from)
+        network: nn.Module = _BUILDERS[name](config)
+        _enliven(network)
+    network.eval()
+    return network.requires_grad_(False)
+
+
+def random_networks_apart(config: ModelConfig, seed: int) -> Networks:
+    """What `random_network` gives, for every network of a model."""
+    apart: dict[str, Any] = {name: random_network(config, name, seed) for name in _BUILDERS}
+    return Networks(**apart)
+
+
+def random_bank_apart(config: ModelConfig, seed: int) -> dict[str, Tensor]:
+    """`random_bank` in tiled noise of its own."""
+    with TiledNoise(_seed_of("bank", seed)):
+        return random_bank(config)
+
+
+def _seed_of(name: str, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{name}:{seed}".encode()).digest()[:7])
+
+
+def _encoder(config: ModelConfig) -> SemanticEncoder:
     speech = config.speech
-    encoder = SemanticEncoder(config.semantic_encoder, speech.encoder_layer, speech.feature_stride)
-    codec, t2s, s2mel = SemanticCodec(config.codec), T2S(config.t2s), S2Mel(config.s2mel)
-    style, vocoder = CampPlus(config.style_encoder), BigVGAN(config.vocoder)
-    _enliven_t2s(t2s)
-    _enliven_s2mel(s2mel)
-    with torch.no_grad():
-        vocoder.conv_post.weight.mul_(4.0)  # fresh, it is nearly silent
-    return RandomNetworks(encoder, codec, t2s, s2mel, style, vocoder)
+    return SemanticEncoder(config.semantic_encoder, speech.encoder_layer, speech.feature_stride)
+
+
+_BUILDERS: Mapping[str, Callable[[ModelConfig], Any]] = {
+    "encoder": _encoder,
+    "codec": lambda config: SemanticCodec(config.codec),
+    "t2s": lambda config: T2S(config.t2s),
+    "s2mel": lambda config: S2Mel(config.s2mel),
+    "style": lambda config: CampPlus(config.style_encoder),
+    "vocoder": lambda config: BigVGAN(config.vocoder),
+}
 
 
 def random_bank(config: ModelConfig) -> dict[str, Tensor]:
@@ -112,6 +141,16 @@ def random_bank(config: ModelConfig) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
+def _enliven(network: nn.Module) -> None:
+    """Undo what makes a fresh network trivial."""
+    if isinstance(network, T2S):
+        _enliven_t2s(network)
+    elif isinstance(network, S2Mel):
+        _enliven_s2mel(network)
+    elif isinstance(network, BigVGAN):
+        network.conv_post.weight.mul_(4.0)  # fresh, it is nearly silent
+
+
 def _enliven_t2s(t2s: T2S) -> None:
     """An end that comes, and prompt, text and emotion that are heard in what is drawn."""
     config = t2s.config
@@ -127,7 +166,6 @@ def _enliven_t2s(t2s: T2S) -> None:
     t2s.mel_embedding.weight.mul_(20.0)
 
 
-@torch.no_grad()
 def _enliven_s2mel(s2mel: S2Mel) -> None:
     """A flow that goes somewhere: zero-initialised outputs would leave the noise as it is."""
     s2mel.length_regulator.content_in_proj.weight.mul_(4.0)

@@ -12,7 +12,7 @@ from ..errors import CheckpointError
 from .config import SemanticEncoderConfig
 from .layout import fill
 
-__all__ = ["SemanticEncoder", "load_semantic_encoder"]
+__all__ = ["SemanticEncoder", "check_statistics", "fill_semantic_encoder"]
 
 _LAYER_PREFIX = "encoder.layers."
 _FBANK_BANDS = 80
@@ -55,14 +55,12 @@ def hugging_face_config(config: SemanticEncoderConfig, layers: int, feature_stri
     )
 
 
-def load_semantic_encoder(
-    path: Path, config: SemanticEncoderConfig, layers: int, feature_stride: int
-) -> SemanticEncoder:
-    """Read encoder.safetensors: the first `layers` layers of the network, and the statistics of their output.
+def fill_semantic_encoder(encoder: SemanticEncoder, path: Path) -> None:
+    """Read encoder.safetensors: the network's layers, and the statistics of their output.
 
     Layers beyond the one that is used may be in the file. CheckpointError for all else that does not fit.
     """
-    encoder = SemanticEncoder(config, layers, feature_stride)
+    layers = len(encoder.encoder.layers)
 
     def unused(key: str) -> bool:
         if key.startswith(_LAYER_PREFIX):
@@ -71,6 +69,10 @@ def load_semantic_encoder(
         return key == "masked_spec_embed"
 
     fill(encoder, path, unused=unused)
+    check_statistics(encoder, path.name)
+
+
+def check_statistics(encoder: SemanticEncoder, name: str) -> None:
+    """CheckpointError, with the file's `name` in it, for a variance that cannot be one."""
     if not bool((encoder.stats["var"] > 0.0).all()):
-        raise CheckpointError(f"{path.name}: stats.var must be positive")
-    return encoder
+        raise CheckpointError(f"{name}: the statistics' var must be positive")

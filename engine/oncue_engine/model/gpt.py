@@ -68,7 +68,8 @@ class Conv1D(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, std: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(width_in, width_out) * std)
+        self.weight = nn.Parameter(torch.empty(width_in, width_out))
+        nn.init.normal_(self.weight, std=std)
         self.bias = nn.Parameter(torch.zeros(width_out))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from oncue_engine.checkpoints.layout import WEIGHT_FILES, fingerprint
 from oncue_engine.checkpoints.loaded import LoadedModel, load_model
 from oncue_engine.checkpoints.pace import read_pace
 from oncue_engine.checkpoints.random_nano import make_random_nano
-from oncue_engine.checkpoints.semantic_encoder import load_semantic_encoder
+from oncue_engine.checkpoints.semantic_encoder import SemanticEncoder, fill_semantic_encoder
 from oncue_engine.errors import CheckpointError
 
 
@@ -124,19 +124,20 @@ def test_the_statistics_hold_the_variance(folder: Path) -> None:
     path = folder / "encoder.safetensors"
     tensors = load_file(path)
     width = len(tensors["stats.mean"])
-    config = read_config(folder).semantic_encoder
-    plain = load_semantic_encoder(path, config, 2, 4)
+    plain, scaled = (SemanticEncoder(read_config(folder).semantic_encoder, 2, 4) for _ in range(2))
+    fill_semantic_encoder(plain, path)
     tensors["stats.mean"], tensors["stats.var"] = torch.full((width,), 0.5), torch.full((width,), 4.0)
     save_file(tensors, path)
     features = torch.randn(1, 30, 320, generator=torch.Generator().manual_seed(0))
     mask = torch.ones(1, 30, dtype=torch.int64)
     with torch.inference_mode():
-        scaled = load_semantic_encoder(path, config, 2, 4).semantic_features(features, mask)
-        torch.testing.assert_close(scaled, (plain.semantic_features(features, mask) - 0.5) / 2.0)
+        fill_semantic_encoder(scaled, path)
+        ours = scaled.semantic_features(features, mask)
+        torch.testing.assert_close(ours, (plain.semantic_features(features, mask) - 0.5) / 2.0)
     tensors["stats.var"][3] = 0.0
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match="var"):
-        load_semantic_encoder(path, config, 2, 4)
+        fill_semantic_encoder(scaled, path)
 
 
 @pytest.mark.parametrize(

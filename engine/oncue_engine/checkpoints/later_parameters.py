@@ -1,0 +1,33 @@
+"""Modules without parameters of their own: for those that get theirs from a file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+__all__ = ["parameters_later"]
+
+
+@contextmanager
+def parameters_later() -> Iterator[None]:
+    """What this thread builds inside has its parameters on the meta device: no memory, no draws. Buffers are real.
+
+    `load_state_dict(..., assign=True)` then puts a file's tensors in their place.
+    """
+    owner = threading.get_ident()
+
+    def to_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        if parameter is None or threading.get_ident() != owner:
+            return None
+        return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
+
+    # PyTorch's annotation forgets what its documentation says: what the hook returns takes the parameter's place.
+    handle = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,185 @@
+"""Where the files of a public IndexTTS-2 lie: its own folder, and the four other repositories that it needs (spec 0).
+
+A folder that the reference project's download commands made works as it is: the model's own files in FOLDER, the other
+repositories in the hub cache FOLDER/hf_cache. They may as well lie in another hub cache, or as FOLDER/NAME.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from ..errors import CheckpointError
+
+__all__ = [
+    "MODEL_REPOSITORY",
+    "OTHER_REPOSITORIES",
+    "PublicFiles",
+    "default_caches",
+    "find_public_files",
+    "is_public_folder",
+]
+
+MODEL_REPOSITORY = "IndexTeam/IndexTTS-2"
+_CONFIG_FILE = "config.yaml"
+_OWN_CACHE = "hf_cache"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFiles:
+    """Paths of one public model. All exist; only what is optional may be None."""
+
+    folder: Path
+    """The folder of the model's own repository."""
+    config: Path
+    gpt: Path
+    s2mel: Path
+    pieces: Path
+    """bpe.model"""
+    encoder_stats: Path
+    """wav2vec2bert_stats.pt: mean and variance."""
+    style_matrix: Path
+    """feat1.pt"""
+    emotion_matrix: Path
+    """feat2.pt"""
+    encoder: Path
+    """model.safetensors of w2v-BERT."""
+    codec: Path
+    style_encoder: Path
+    vocoder_config: Path
+    vocoder: Path
+    encoder_config: Path | None = None
+    """config.json of w2v-BERT; without it, the public sizes."""
+    emotion_model: Path | None = None
+    """Folder of the language model that turns words into emotions."""
+    glossary: Path | None = None
+
+    def sources(self) -> tuple[Path, ...]:
+        """All files that the networks are made of, in a fixed order: none of `emotion_model`, nor the glossary."""
+        values = (getattr(self, field.name) for field in fields(self) if field.name not in _NO_SOURCES)
+        return tuple(value for value in values if value is not None)
+
+
+_NO_SOURCES = ("folder", "emotion_model", "glossary")
+
+_OWN_FILES = {
+    "config": _CONFIG_FILE,
+    "gpt": "gpt.pth",
+    "s2mel": "s2mel.pth",
+    "pieces": "bpe.model",
+    "encoder_stats": "wav2vec2bert_stats.pt",
+    "style_matrix": "feat1.pt",
+    "emotion_matrix": "feat2.pt",
+}
+_NAMED_IN_CONFIG = {
+    "gpt": "gpt_checkpoint",
+    "s2mel": "s2mel_checkpoint",
+    "encoder_stats": "w2v_stat",
+    "style_matrix": "spk_matrix",
+    "emotion_matrix": "emo_matrix",
+}
+"""Fields of config.yaml that may name the file otherwise: fine-tuned weights beside the released ones."""
+_EMOTION_MODEL_FOLDER = "qwen0.6bemo4-merge"
+_GLOSSARY_FILE = "glossary.yaml"
+
+OTHER_REPOSITORIES: Mapping[str, Mapping[str, str]] = {
+    "facebook/w2v-bert-2.0": {"encoder": "model.safetensors"},
+    "amphion/MaskGCT": {"codec": "semantic_codec/model.safetensors"},
+    "funasr/campplus": {"style_encoder": "campplus_cn_common.bin"},
+    "nvidia/bigvgan_v2_22khz_80band_256x": {"vocoder_config": "config.json", "vocoder": "bigvgan_generator.pt"},
+}
+"""What is needed of other repositories: the field of PublicFiles, and the file's path inside the repository."""
+
+
+def is_public_folder(folder: Path) -> bool:
+    """Whether it is meant as a public model: a config.yaml, and weights as the public files have them."""
+    if not (folder / _CONFIG_FILE).is_file():
+        return False
+    return any((folder / _OWN_FILES[name]).is_file() for name in ("gpt", "s2mel")) or any(folder.glob("gpt*.pth"))
+
+
+def default_caches() -> tuple[Path, ...]:
+    """The hub cache of this machine: HF_HUB_CACHE, or `hub` in HF_HOME, or the hub client's own default."""
+    if named := os.environ.get("HF_HUB_CACHE"):
+        return (Path(named).expanduser(),)
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return (Path(home).expanduser() / "hub",)
+
+
+def find_public_files(folder: Path, caches: Sequence[Path] = ()) -> PublicFiles:
+    """All files of the public model in `folder`, the other repositories in its own places, then in hub caches.
+
+    `caches`: hub caches to search; none: `default_caches()`. CheckpointError (CHECKPOINT_FILE_MISSING) that names all
+    that is missing and where it was looked for.
+    """
+    found: dict[str, Path | None] = {}
+    missing: list[str] = []
+    names = _own_names(folder)
+    for field, name in names.items():
+        if (folder / name).is_file():
+            found[field] = folder / name
+        else:
+            missing.append(f"{name} ({folder})")
+    searched = (folder / _OWN_CACHE, *(caches or default_caches()))
+    for repository, wanted in OTHER_REPOSITORIES.items():
+        places = [folder / repository.split("/")[1], *_snapshots(repository, searched)]
+        # All of one repository from one place: a config of one revision does not describe weights of another.
+        place = next((place for place in places if all((place / path).is_file() for path in wanted.values())), None)
+        if place is not None:
+            found |= {field: place / path for field, path in wanted.items()}
+            if "encoder" in wanted and (config := place / "config.json").is_file():
+                found["encoder_config"] = config
+            continue
+        looked = ", ".join(str(path) for path in (folder / repository.split("/")[1], *searched))
+        missing.append(f"{', '.join(wanted.values())} of {repository} ({looked})")
+    if missing:
+        raise CheckpointError(
+            f"{folder} is not a whole public model; missing are: {'; '.join(missing)}", reason="CHECKPOINT_FILE_MISSING"
+        )
+    if (words := folder / _EMOTION_MODEL_FOLDER).is_dir():
+        found["emotion_model"] = words
+    if (glossary := folder / _GLOSSARY_FILE).is_file():
+        found["glossary"] = glossary
+    return PublicFiles(folder=folder, **found)  # type: ignore[arg-type]
+
+
+def _own_names(folder: Path) -> dict[str, str]:
+    """The model's own files, by the name that config.yaml gives where there is such a file, else by the public one."""
+    names = dict(_OWN_FILES)
+    config = _top_level(folder / _CONFIG_FILE)
+    for field, key in _NAMED_IN_CONFIG.items():
+        value = config.get(key)
+        # Some released configs hold paths of the machine they were written on: only the name counts.
+        name = PurePosixPath(value).name if isinstance(value, str) else ""
+        if name and (folder / name).is_file():
+            names[field] = name
+    return names
+
+
+def _top_level(path: Path) -> Mapping[str, Any]:
+    """Top-level fields; nothing for a file that is missing or damaged, which is said when it is read in earnest."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _snapshots(repository: str, caches: Sequence[Path]) -> Iterator[Path]:
+    """Snapshot folders of a repository: of each cache the one that refs/main names, then all others, newest first."""
+    for cache in caches:
+        root = cache / f"models--{repository.replace('/', '--')}"
+        try:
+            others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        except OSError:
+            continue
+        try:
+            main = (root / "refs" / "main").read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            main = ""
+        yield from sorted(others, key=lambda path: path.name != main)

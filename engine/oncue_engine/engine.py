@@ -59,9 +59,12 @@ _MAX_LIVE = 64
 class Engine:
     """One model, loaded and running. Every method may be called from any thread; `close` it in the end."""
 
-    def __init__(self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions) -> None:
+    def __init__(
+        self, model: SpeechModel, name: str, data_dir: Path, options: EngineOptions, glossary: Path | None = None
+    ) -> None:
         """Use `Engine.load`."""
         self._model = model
+        self._text = model.text if glossary is None else model.text.with_glossary(glossary)
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.speech
@@ -76,14 +79,22 @@ class Engine:
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
-    def load(cls, model: str | Path, data_dir: Path, options: EngineOptions | None = None) -> Engine:
+    def load(
+        cls,
+        model: str | Path,
+        data_dir: Path,
+        options: EngineOptions | None = None,
+        *,
+        glossary: Path | None = None,
+    ) -> Engine:
         """Load a model by its name or folder (kinds/opening.py), start the engine's lanes, and warm them up.
 
-        `data_dir` keeps prepared prompts. CheckpointError for files that are missing, misshapen or corrupt;
-        InvalidRequest OPTION_INVALID.
+        `data_dir` keeps prepared prompts; `glossary` is a file of terms (frontend/glossary.py) that go before
+        the model's own. CheckpointError for files that are missing, misshapen or corrupt; InvalidRequest
+        OPTION_INVALID.
         """
         name, loaded = open_model(model)
-        engine = cls(loaded, name, data_dir, options or EngineOptions())
+        engine = cls(loaded, name, data_dir, options or EngineOptions(), glossary)
         engine._scheduler.start()
         try:
             warm_up(loaded, engine._conditioner, engine._scheduler, engine._geometry)
@@ -205,8 +216,8 @@ class Engine:
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
         check_emotion(request, self._info)
-        language = language_of(request.language, request.text, self._info.languages)
-        segments = self._model.text.segments(request.text, language)
+        language = language_of(request.language, self._info.languages)
+        segments = self._text.segments(request.text, request.lexicon, language)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
         lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)

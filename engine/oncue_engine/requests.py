@@ -23,6 +23,7 @@ __all__ = [
     "Failed",
     "Finished",
     "LengthPolicy",
+    "LexiconEntry",
     "Pacing",
     "PacingMode",
     "Priority",
@@ -63,6 +64,20 @@ class EmotionWords:
     """An emotion in plain words, 1 to 200 characters. The model turns them into weights."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LexiconEntry:
+    """How one utterance says a term: exactly one of `reading` and `pronunciation` is set (frontend/lexicon.py)."""
+
+    term: str
+    """1 to 100 characters, in any case; beside letters and digits it stands for whole words only."""
+    reading: str | None = None
+    """What is read in its place, as if it had been written there; 1 to 100 characters."""
+    pronunciation: str | None = None
+    """How it sounds, as in `<word|pronunciation>`; 1 to 100 characters."""
+    language: str | None = None
+    """BCP 47, of which the language alone counts. None: in text of any language."""
 
 
 class LengthPolicy(enum.Enum):
@@ -145,6 +160,8 @@ class UtteranceRequest:
     flexible_steps: bool = False
     """Whether a chunk may be solved in fewer flow steps where its listener would run dry otherwise (never in the
     engine's deterministic mode). Off: the same seed gives the same samples under any load."""
+    lexicon: tuple[LexiconEntry, ...] = ()
+    """How terms are said in this utterance, and in no other. It goes before the model's and the server's glossaries."""
     language: str = ""
     """BCP 47 tag of the text's language, whose first part counts; empty: guessed (frontend/languages.py)."""
 

@@ -91,7 +91,9 @@ async def serving(settings: Settings) -> AsyncIterator[RunningServer]:
 
     Raises CheckpointError and AddressInUse.
     """
-    engine = await asyncio.to_thread(Engine.load, settings.model, settings.data_dir, settings.engine)
+    engine = await asyncio.to_thread(
+        Engine.load, settings.model, settings.data_dir, settings.engine, glossary=settings.glossary
+    )
     scratch = tempfile.TemporaryDirectory(prefix="oncue-")
     try:
         running = await _start(settings, engine, Path(scratch.name))

@@ -38,6 +38,10 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
     ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="YAML file of terms and how they are said (docs/text.md)."),
+    ] = None,
     lanes: Annotated[int | None, typer.Option(min=1, help="Threads that run stages side by side.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that share a token step.")] = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: auto, float32 or bfloat16.")] = "auto",
@@ -74,6 +78,7 @@ def serve(
         address=address,
         data_dir=data or default_data_dir(),
         engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline),
+        glossary=glossary,
         requests_per_second=requests_per_second,
         drain_s=drain,
         reflection=reflection,

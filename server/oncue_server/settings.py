@@ -26,6 +26,8 @@ class Settings:
     data_dir: Path = field(default_factory=default_data_dir)
     engine: EngineOptions = field(default_factory=EngineOptions)
     """How the engine runs on this machine."""
+    glossary: Path | None = None
+    """A file of terms and how they are said, for all clients; they go before the model's own."""
     requests_per_second: float = 50.0
     """Calls that one client may make per second before they wait; 0: no limit."""
     max_waiting_per_client: int = 32

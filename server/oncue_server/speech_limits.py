@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from oncue.v1 import audio_pb2, speech_service_pb2
 from oncue_engine.errors import InvalidRequest
-from oncue_engine.requests import LengthPolicy, Pacing, PacingMode, Sampling, TargetSamples, TargetTokens
+from oncue_engine.requests import LengthPolicy, LexiconEntry, Pacing, PacingMode, Sampling, TargetSamples, TargetTokens
 
 __all__ = [
     "DEFAULT_LEAD_S",
@@ -17,6 +17,7 @@ __all__ = [
     "known_enum",
     "length",
     "length_policy",
+    "lexicon",
     "pacing",
     "sampling",
     "unary_size",
@@ -71,6 +72,19 @@ def length_policy(message: speech_service_pb2.Length, field: str) -> LengthPolic
         return LengthPolicy.ADVISE
     known_enum(message.policy, speech_service_pb2.LengthPolicy.values(), f"{field}.policy")
     return LengthPolicy.STRICT
+
+
+def lexicon(message: speech_service_pb2.Lexicon) -> tuple[LexiconEntry, ...]:
+    """The entries as the engine takes and checks them."""
+    return tuple(
+        LexiconEntry(
+            entry.term,
+            reading=entry.reading if entry.HasField("reading") else None,
+            pronunciation=entry.pronunciation if entry.HasField("pronunciation") else None,
+            language=entry.language if entry.HasField("language") else None,
+        )
+        for entry in message.entries
+    )
 
 
 def sampling(message: speech_service_pb2.Sampling) -> Sampling:

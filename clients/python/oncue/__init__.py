@@ -25,6 +25,7 @@ from oncue.errors import (
     Unsupported,
 )
 from oncue.info import Limits, SegmentPlan, ServerInfo, UtterancePlan
+from oncue.lexicon import Pronunciation, Reading
 from oncue.local_server import LocalServer, ServerStartError
 from oncue.references import ReferenceClip
 from oncue.scheduling import Priority
@@ -53,6 +54,8 @@ __all__ = [
     "NotFound",
     "Pacing",
     "Priority",
+    "Pronunciation",
+    "Reading",
     "ReferenceClip",
     "Sampling",
     "SegmentPlan",

@@ -12,6 +12,7 @@ from oncue.audio import Clip, Encoding
 from oncue.emotions import Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
+from oncue.lexicon import LexiconArgument
 from oncue.scheduling import Priority, Scheduling
 from oncue.speech import Pacing, Speech, SpeechStream
 from oncue.stats import ServerStats, server_stats
@@ -82,6 +83,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        lexicon: LexiconArgument | None = None,
         language: str | None = None,
         pacing: Pacing | None = None,
         priority: Priority = "normal",
@@ -110,6 +112,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            lexicon=lexicon,
             language=language,
         )
         scheduling = Scheduling(priority, start_deadline_s)
@@ -129,6 +132,7 @@ class Client:
         encoding: Encoding = "pcm_s16",
         seed: int | None = None,
         sampling: Sampling | None = None,
+        lexicon: LexiconArgument | None = None,
         language: str | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
@@ -150,6 +154,7 @@ class Client:
             encoding=encoding,
             seed=seed,
             sampling=sampling or Sampling(),
+            lexicon=lexicon,
             language=language,
         )
         return await self._speech.synthesize(utterance, Scheduling(priority, start_deadline_s), timeout_s)
@@ -165,6 +170,7 @@ class Client:
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
         sample_rate_hz: int | None = None,
+        lexicon: LexiconArgument | None = None,
         language: str | None = None,
         timeout_s: float | None = None,
     ) -> UtterancePlan:
@@ -178,6 +184,7 @@ class Client:
             tokens=tokens,
             length_policy=length_policy,
             sample_rate_hz=sample_rate_hz,
+            lexicon=lexicon,
             language=language,
         )
         return await self._speech.plan(utterance, timeout_s)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from oncue.audio import Encoding
 from oncue.emotions import Emotion, Words, emotion_name, source_message
+from oncue.lexicon import LexiconArgument, lexicon_message
 from oncue.v1 import audio_pb2, speech_service_pb2
 from oncue.voices import Voice, voice_name
 
@@ -68,6 +69,8 @@ class Utterance:
     seed: int | None = None
     """None: the server picks one and reports it."""
     sampling: Sampling = Sampling()
+    lexicon: LexiconArgument | None = None
+    """How terms are said in this utterance: `{"SQL": "sequel", "GIF": Pronunciation("JH IH1 F")}`."""
     language: str | None = None
     """BCP 47 tag of the text's language, such as `ja`; None: the server guesses it by the script."""
 
@@ -76,7 +79,8 @@ async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utteranc
     """The message of an utterance.
 
     Raises ValueError for two lengths, for a strength without an emotion and for a seed or a length that does not fit
-    its field; OSError for an emotion clip that cannot be read; InvalidRequest for an unknown emotion name.
+    its field; TypeError for a lexicon of other values; OSError for an emotion clip that cannot be read; InvalidRequest
+    for an unknown emotion name.
     """
     sampling = utterance.sampling
     return speech_service_pb2.Utterance(
@@ -93,6 +97,7 @@ async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utteranc
             top_p=sampling.top_p,
             repetition_penalty=sampling.repetition_penalty,
         ),
+        lexicon=lexicon_message(utterance.lexicon),
     )
 
 

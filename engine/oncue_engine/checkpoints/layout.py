@@ -6,6 +6,8 @@
     text.json                                                       natural pace (pace.py)
     emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model, or a ranks file
                                                                     where the model has them
+    glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
+                                                                    has that
     emotion_words/                                                  words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
@@ -28,6 +30,7 @@ from .torch_file import read_torch_file
 __all__ = [
     "EMOTION_BANK_FILE",
     "EMOTION_WORDS_FOLDER",
+    "GLOSSARY_FILE",
     "PACE_FILE",
     "RANKS_FILE",
     "SENTENCEPIECE_FILE",
@@ -55,6 +58,7 @@ EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 EMOTION_WORDS_FOLDER = "emotion_words"
 SENTENCEPIECE_FILE = "bpe.model"
 RANKS_FILE = "multilingual_zh_ja_yue_char_del.tiktoken"
+GLOSSARY_FILE = "glossary.yaml"
 _CONFIG_FILE = "config.yaml"
 
 
@@ -125,12 +129,14 @@ def assign(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None
 def fingerprint(folder: Path) -> str:
     """First 16 hex digits of a SHA-256 over all that decides how the model sounds.
 
-    That is config, weights, pace, emotion bank, pieces, and the files of the model that turns words into weights.
+    That is config, weights, pace, emotion bank, pieces, glossary, and the files of the model that turns words into
+    weights.
     """
     digest = hashlib.sha256()
     names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
     words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
-    for name in (*names, SENTENCEPIECE_FILE, RANKS_FILE, *(path.relative_to(folder).as_posix() for path in words)):
+    optional = (SENTENCEPIECE_FILE, RANKS_FILE, GLOSSARY_FILE)
+    for name in (*names, *optional, *(path.relative_to(folder).as_posix() for path in words)):
         path = folder / name
         if not path.is_file():
             continue

@@ -26,6 +26,7 @@ from .converted import converted
 from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
+    GLOSSARY_FILE,
     PACE_FILE,
     RANKS_FILE,
     SENTENCEPIECE_FILE,
@@ -120,16 +121,19 @@ def _text_frontend(config: ModelConfig, folder: Path) -> TextReader:
     elif speech.tokenizer == "sentencepiece":
         tokenizer = SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
         pieces = tokenizer.vocabulary_size
-        text = TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars)
+        text = TextFrontend(
+            tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
+        )
     elif speech.tokenizer == "tiktoken":
         ranks = TiktokenTokenizer(folder / RANKS_FILE)
         pieces = ranks.vocabulary_size
-        text = MultilingualText(ranks, speech.max_segment_pieces, max_chars=speech.max_text_chars)
+        text = MultilingualText(ranks, speech.max_segment_pieces, speech.max_text_chars)
     else:
         raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is none of arpabet, sentencepiece, tiktoken")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
-    return text
+    glossary = folder / GLOSSARY_FILE
+    return text.with_glossary(glossary) if glossary.is_file() else text
 
 
 def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:

@@ -7,14 +7,16 @@ other piece tokenizer.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from oncue_engine.frontend.phones import MARKS, PHONES, UNKNOWN_ID, VOCABULARY, phone_id
+from oncue_engine.frontend.marks import MARK, NO_PRONUNCIATIONS, Pronounced
+from oncue_engine.frontend.phones import MARKS, PHONES, UNKNOWN_ID, VOCABULARY, phone_id, read_phones
 from oncue_engine.frontend.pieces import Piece
-from oncue_engine.frontend.pronounce import Pronouncer
+from oncue_engine.frontend.pronounce import Pronouncer, with_s
 
 __all__ = ["MARKS", "PHONES", "VOCABULARY", "ArpabetTokenizer", "phone_id"]
 
-_TOKENS = re.compile(r"(?P<word>[A-Za-z]+(?:'[A-Za-z]+)*)|(?P<mark>[,.?!])")
+_TOKENS = re.compile(rf"(?P<word>[A-Za-z]+(?:'[A-Za-z]+)*)|(?P<given>{MARK.pattern})(?P<s>'s\b)?|(?P<mark>[,.?!])")
 
 
 class ArpabetTokenizer:
@@ -34,23 +36,35 @@ class ArpabetTokenizer:
     def unknown_id(self) -> int:
         return UNKNOWN_ID
 
-    def encode(self, text: str) -> list[Piece]:
+    def pronounce(self, word: str, pronunciation: str) -> tuple[str, ...]:
+        """The phones that `pronunciation` names. Raises UnreadablePronunciation."""
+        return read_phones(pronunciation)
+
+    def encode(self, text: str, pronounced: Mapping[str, Pronounced] = NO_PRONUNCIATIONS) -> list[Piece]:
         """Each phone of a word carries the whole word's range; empty when there is nothing to pronounce."""
         pieces: list[Piece] = []
         clause: list[re.Match[str]] = []
         for token in _TOKENS.finditer(text):
-            if token.lastgroup == "word":
+            if token["mark"] is None:
                 clause.append(token)
                 continue
-            self._speak(clause, pieces)
+            self._speak(clause, pronounced, pieces)
             clause.clear()
             _add_mark(token, pieces)
-        self._speak(clause, pieces)
+        self._speak(clause, pronounced, pieces)
         return pieces
 
-    def _speak(self, clause: list[re.Match[str]], pieces: list[Piece]) -> None:
-        words = [token.group().lower() for token in clause]
-        for token, phones in zip(clause, self._pronouncer.sentence(words), strict=True):
+    def _speak(self, clause: list[re.Match[str]], pronounced: Mapping[str, Pronounced], pieces: list[Piece]) -> None:
+        given = {}
+        words = []
+        for index, token in enumerate(clause):
+            if token["given"] is None:
+                words.append(token.group().lower())
+                continue
+            stands_for = pronounced[token["given"]]
+            words.append(stands_for.word.lower())
+            given[index] = with_s(stands_for.units) if token["s"] else stands_for.units
+        for token, phones in zip(clause, self._pronouncer.sentence(words, given), strict=True):
             pieces.extend(Piece(phone, phone_id(phone), token.start(), token.end()) for phone in phones)
 
 

@@ -1,4 +1,4 @@
-"""Which language a text is in: the tag that the caller gives, or a guess by the script."""
+"""Which language a text is in: that of a tag that the caller gives, or a guess by the script."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SIGNS = (("ja", _KANA), ("zh", _HAN), ("ar", _ARABIC), ("es", _SPANISH))
 _FIELD = "language"
 
 
-def language_of(tag: str, text: str, known: Sequence[str]) -> str:
-    """The language among `known` that a text is read in: that of a BCP 47 tag, or for an empty tag a guess.
+def language_of(tag: str, known: Sequence[str]) -> str:
+    """The language among `known` that a BCP 47 tag names, whose first part counts in any case; "" for an empty tag.
 
-    The first part of the tag counts, in any case: `zh-Hans-CN` is `zh`. Raises InvalidRequest (field `language`):
-    LANGUAGE_INVALID for what is no tag, LANGUAGE_UNSUPPORTED (metadata `supported`) for a language that is not known.
+    Raises InvalidRequest (field `language`): LANGUAGE_INVALID for what is no tag, LANGUAGE_UNSUPPORTED (metadata
+    `supported`) for a language that is not known.
     """
     if not tag:
-        return guess_language(text, known)
+        return ""
     if not _TAG.fullmatch(tag):
         raise InvalidRequest(f"{tag[:40]!r} is not a language tag", reason="LANGUAGE_INVALID", field=_FIELD)
     language = tag.split("-", 1)[0].lower()

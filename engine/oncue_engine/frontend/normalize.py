@@ -3,10 +3,15 @@
 Numbers, dates and the like go through the `wetext` package (finite-state grammars, no pynini). Where the public
 pipeline, or that package, loses or mangles text, it is mended here:
 
-1. Text that the grammars fail on stays as it was written, in both languages; it is never lost.
+1. Text that the grammars fail on stays as it was written, in both languages; it is never lost. It is one sentence that
+   stays so, not the whole text: the grammars get one at a time.
 2. Quotes and backslashes that the package hands back escaped are put right.
 3. "2.5.1" keeps its first point ("two point five point one").
-4. More than 26 protected pinyin syllables or names in one text stay apart.
+4. More than 26 protected pinyin syllables or names in one text stay apart, and what looks like a placeholder in the
+   user's own text is not taken for one.
+
+Annotations and glossaries are dealt with before (annotations.py, lexicon.py), which is the fifth mend; `normalize`
+alone gives annotations back as they were written, as the public pipeline does. docs/text.md lists all mends.
 
 The grammars take about 0.1 ms per character.
 """
@@ -14,18 +19,15 @@ The grammars take about 0.1 ms per character.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from wetext import Normalizer  # type: ignore[import-untyped]
 
+from oncue_engine.frontend.marks import MARK, in_letters, without_marks
 from oncue_engine.frontend.pinyin import PINYIN, correct_pinyin
 from oncue_engine.frontend.tracked_text import TrackedText
 
-__all__ = ["Glossary", "PublicNormaliser", "uses_chinese_rules"]
-
-Glossary = Mapping[str, str | Mapping[str, str]]
-"""Terms to readings: one string, or one per language under `zh` and `en`."""
-
+__all__ = ["PublicNormaliser", "uses_chinese_rules"]
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _EMAIL = re.compile(r"[A-Za-z0-9]+@[A-Za-z0-9]+\.[A-Za-z]+")
@@ -64,48 +66,50 @@ def uses_chinese_rules(text: str) -> bool:
 
 
 class PublicNormaliser:
-    """Loads the grammars (half a second) on construction. `normalize` never fails and never loses text."""
+    """Loads the grammars (half a second) on construction. It never fails and never loses text."""
 
-    def __init__(self, glossary: Glossary | None = None) -> None:
+    languages = ("zh", "en")
+
+    def __init__(self) -> None:
         self._english = Normalizer(lang="en", operator="tn")
         self._chinese = Normalizer(lang="zh", operator="tn", remove_erhua=False, remove_interjections=False)
-        entries = {term.lower(): reading for term, reading in (glossary or {}).items()}
-        longest_first = sorted(entries, key=len, reverse=True)
-        self._glossary = entries
-        self._terms = re.compile("|".join(map(re.escape, longest_first)) or "(?!)", re.IGNORECASE)
         for warm_up, grammar in (("1 a", self._english), ("1", self._chinese)):
             grammar.normalize(warm_up)
 
+    def language(self, text: str) -> str:
+        """`zh` or `en`: whose grammars read a text."""
+        return "zh" if uses_chinese_rules(text) else "en"
+
     def normalize(self, text: str) -> TrackedText:
-        """Spec 2.2 in its order; a text of one character stays as it is (spec 2.1)."""
-        if len(text.strip()) == 1:
-            return TrackedText.of(text)
-        tracked, annotations = _protect(TrackedText.of(text), _ANNOTATION, "annotation")
-        chinese = uses_chinese_rules(tracked.text)
+        """As the public pipeline does without a glossary: annotations come back as they were written."""
+        tracked, annotations = _protect(without_marks(text), _ANNOTATION, "annotation")
+        return _restore(self.read(tracked, self.language(tracked.text)), annotations)
+
+    def read(self, text: TrackedText, language: str) -> TrackedText:
+        """Spec 2.2 in its order, from the contractions on; a text of one character stays as it is (spec 2.1).
+
+        Marks (marks.py) stay where they are.
+        """
+        if len(text.text.strip()) == 1:
+            return text
+        tracked, marks = _protect(text, MARK, "mark")
         tracked = tracked.sub(_CONTRACTION, lambda match: f"{match[1]} is")
-        tracked = tracked.sub(self._terms, lambda match: self._reading(match.group(), chinese))
         tracked = tracked.sub(_TECHNICAL_TERM, lambda match: match.group().replace("-", "<H>"))
-        if chinese:
+        if language == "zh":
             tracked = tracked.slice(0, len(tracked.text.rstrip()))
             tracked, syllables = _protect(tracked, PINYIN, "pinyin")
             tracked, names = _protect(tracked, _NAME, "n")
             tracked = self._apply(tracked, self._chinese)
-            tracked = _restore(tracked, names, "n")
-            tracked = _restore(tracked, [correct_pinyin(syllable) for syllable in syllables], "pinyin")
+            tracked = _restore(tracked, names)
+            tracked = _restore(tracked, {hidden: correct_pinyin(written) for hidden, written in syllables.items()})
         else:
             tracked = tracked.sub(_DOTTED_NUMBER, _keep_points)
             tracked = self._apply(tracked, self._english)
         tracked = tracked.sub(re.compile(r"\s*<H>\s*"), lambda match: "-")
         tracked = tracked.sub(_CHARACTER_MAP, lambda match: _CHARACTERS.get(match.group(), "…"))
-        if chinese:
+        if language == "zh":
             tracked = tracked.sub(re.compile(r"\$"), lambda match: ".")
-        return _restore(tracked, annotations, "annotation")
-
-    def _reading(self, term: str, chinese: bool) -> str:
-        reading = self._glossary[term.lower()]
-        if isinstance(reading, str):
-            return reading
-        return reading.get("zh" if chinese else "en", term)
+        return _restore(tracked, marks)
 
     def _apply(self, text: TrackedText, grammar: Normalizer) -> TrackedText:
         """The grammars, sentence by sentence, so that what they fail on is one sentence and not the text."""
@@ -204,24 +208,22 @@ def _keep_points(match: re.Match[str]) -> str:
     return head.replace(".", " point ") + "." + last
 
 
-def _letters(index: int) -> str:
-    """a to z, then ba, bb, ..."""
-    head, last = divmod(index, 26)
-    return (_letters(head) if head else "") + chr(ord("a") + last)
-
-
-def _protect(text: TrackedText, pattern: re.Pattern[str], name: str) -> tuple[TrackedText, list[str]]:
-    """Every match as a placeholder that the grammars leave alone, and the matches in order."""
-    found: list[str] = []
+def _protect(text: TrackedText, pattern: re.Pattern[str], name: str) -> tuple[TrackedText, dict[str, str]]:
+    """Every match as a placeholder that the grammars leave alone, and what each stands for."""
+    found: dict[str, str] = {}
+    while f"<{name}_" in text.text:
+        name += "x"
 
     def hide(match: re.Match[str]) -> str:
-        found.append(match.group())
-        return f"<{name}_{_letters(len(found) - 1)}>"
+        hidden = f"<{name}_{in_letters(len(found))}>"
+        found[hidden] = match.group()
+        return hidden
 
     return text.sub(pattern, hide), found
 
 
-def _restore(text: TrackedText, found: list[str], name: str) -> TrackedText:
-    hidden = {f"<{name}_{_letters(index)}>": written for index, written in enumerate(found)}
-    pattern = re.compile(rf"<{name}_[a-z]+>")
-    return text.sub(pattern, lambda match: hidden.get(match.group(), match.group()))
+_PLACEHOLDER = re.compile(r"<[a-z]+_[a-z]+>")
+
+
+def _restore(text: TrackedText, found: dict[str, str]) -> TrackedText:
+    return text.sub(_PLACEHOLDER, lambda match: found.get(match.group())) if found else text

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from oncue_engine.frontend.marks import NO_PRONUNCIATIONS, Pronounced
 
 __all__ = ["Piece", "TextTokenizer"]
 
@@ -33,5 +36,14 @@ class TextTokenizer(Protocol):
     def unknown_id(self) -> int:
         """Id of a piece that stands for something the model cannot read."""
 
-    def encode(self, text: str) -> list[Piece]:
-        """Pieces in order; empty for a text with nothing to pronounce. Ranges refer to `text`."""
+    def pronounce(self, word: str, pronunciation: str) -> tuple[str, ...]:
+        """What `encode` says for a mark of this word: at least one unit. `pronunciation` is not blank.
+
+        Raises UnreadablePronunciation.
+        """
+
+    def encode(self, text: str, pronounced: Mapping[str, Pronounced] = NO_PRONUNCIATIONS) -> list[Piece]:
+        """Pieces in order; empty for a text with nothing to pronounce. Ranges refer to `text`.
+
+        `pronounced`: what each mark in `text` stands for (marks.py).
+        """

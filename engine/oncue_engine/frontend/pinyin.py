@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-__all__ = ["PINYIN", "correct_pinyin"]
+__all__ = ["PINYIN", "correct_pinyin", "split_pinyin"]
 
 _INITIAL = "(?:zh|ch|sh|[bpmfdtnlgkhjqxzcsryw])"
 _FINALS = (
@@ -24,3 +25,21 @@ def correct_pinyin(syllable: str) -> str:
     if not _WRITTEN_U.match(syllable):
         return syllable
     return _WRITTEN_U.sub(r"\1v", syllable).upper()
+
+
+_SYLLABLES = re.compile(_SYLLABLE, re.IGNORECASE)
+_RUN = re.compile(rf"(?:{_SYLLABLE})+", re.IGNORECASE)
+_TONE_MARKS = {"\u0304": "1", "\u0301": "2", "\u030c": "3", "\u0300": "4"}
+_MARKED = re.compile(f"[{''.join(_TONE_MARKS)}]")
+
+
+def split_pinyin(written: str) -> tuple[str, ...]:
+    """Syllables with tone digits of a run such as `chong2qing4`, or of one syllable with a tone mark, `chóng`.
+
+    Empty for anything else.
+    """
+    apart = unicodedata.normalize("NFD", written)
+    marks = _MARKED.findall(apart)
+    if len(marks) == 1:
+        written = unicodedata.normalize("NFC", _MARKED.sub("", apart)) + _TONE_MARKS[marks[0]]
+    return tuple(_SYLLABLES.findall(written)) if _RUN.fullmatch(written) else ()

@@ -7,7 +7,7 @@ and words that are nouns and verbs are told apart by their neighbours (homograph
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oncue_engine.frontend.dictionary import Dictionary
@@ -69,14 +69,19 @@ class Pronouncer:
         """With the data in the package. Raises CheckpointError when that is damaged."""
         return cls(Dictionary.load(), LettersToSounds.load())
 
-    def sentence(self, words: Sequence[str]) -> list[Phones]:
-        """Phones of each word of a clause; `words` are lower case (a to z, apostrophes inside)."""
+    def sentence(self, words: Sequence[str], given: Mapping[int, Phones] | None = None) -> list[Phones]:
+        """Phones of each word of a clause; `words` are lower case (a to z, apostrophes inside).
+
+        `given`: phones of words that are not to be looked up, by their index.
+        """
+        known = given or {}
         spoken = [
-            self.word(word, before=words[index - 1] if index else "", after="".join(words[index + 1 : index + 2]))
+            known.get(index)
+            or self.word(word, before=words[index - 1] if index else "", after="".join(words[index + 1 : index + 2]))
             for index, word in enumerate(words)
         ]
         for index, word in enumerate(words[:-1]):
-            if word == "the" and spoken[index + 1][0] in VOWELS:
+            if word == "the" and index not in known and spoken[index + 1][0] in VOWELS:
                 spoken[index] = ("dh", "iy")
         return spoken
 

@@ -1,18 +1,20 @@
 """Cuts a text's pieces into segments, each spoken in one run of the T2S (spec 2.4).
 
 `split` is the public rule: a cut at every comma, hyphen and sentence end, then neighbours packed back together up to
-the limit. Faults of the public rule that are mended here, each on purpose:
+the limit. Two faults of it are mended in it, on purpose:
 
 1. A quote after a sentence end was spoken twice, at the end of one segment and at the start of the next. Here it goes
    to the closed segment only, and only if that keeps within the limit.
 2. Where the public code fails on pieces it cannot place, here there is always a result: joined together the segments
    are the pieces, in order, none lost and none twice, and no segment is longer than the limit.
 
-`split_at_sentences` mends one more, and is meant for models without a record to match:
+`split_at_sentences` is what is served, with the same budget, and mends the rule itself:
 
 3. Packing paid no regard to sentences, so that a segment could end in mid-sentence with most of the next one's budget
    unused. Here whole sentences are packed first; only a sentence longer than the limit is cut at commas, then hyphens,
    then hard, into parts of even length.
+4. A hard cut could fall inside a word. Here it falls before the start of one, unless a word alone is too long.
+5. An exclamation mark with a blank before it, and several marks in one piece ("?!", "!!"), did not end a sentence.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ _SENTENCE_ENDS = frozenset((".", "!", "?", "▁.", "▁?", "▁..."))
 _COMMAS = frozenset((",", "▁,"))
 _HYPHENS = frozenset(("-",))
 _QUOTES = frozenset(("'", "▁'"))
+_END_MARKS = ".!?"
 _MIN_CLOSED = 3
 """A sentence end closes a segment only from this many pieces on."""
 
@@ -90,7 +93,7 @@ def split_at_sentences(pieces: Sequence[str], limit: int, word_starts: Sequence[
     if limit < 1:
         raise InvalidRequest(f"a segment needs at least 1 piece, not {limit}", reason="SEGMENT_LIMIT")
     segments: list[range] = []
-    for sentence in _cut_after(pieces, range(len(pieces)), _SENTENCE_ENDS.__contains__):
+    for sentence in _cut_after(pieces, range(len(pieces)), _is_sentence_end):
         if segments and len(segments[-1]) + len(sentence) <= limit and _ends_sentence(pieces, segments[-1]):
             segments[-1] = range(segments[-1].start, sentence.stop)
         else:
@@ -99,7 +102,12 @@ def split_at_sentences(pieces: Sequence[str], limit: int, word_starts: Sequence[
 
 
 def _ends_sentence(pieces: Sequence[str], segment: range) -> bool:
-    return any(pieces[index] in _SENTENCE_ENDS for index in segment[-2:])
+    return any(_is_sentence_end(pieces[index]) for index in segment[-2:])
+
+
+def _is_sentence_end(piece: str) -> bool:
+    marks = piece.removeprefix("▁").rstrip("'")
+    return bool(marks) and not marks.strip(_END_MARKS)
 
 
 def _fit(pieces: Sequence[str], sentence: range, limit: int, word_starts: Sequence[bool] | None) -> list[range]:

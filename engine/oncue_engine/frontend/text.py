@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from oncue_engine.errors import InvalidRequest
+from oncue_engine.frontend.annotations import mark_annotations
 from oncue_engine.frontend.arpabet import ArpabetTokenizer
 from oncue_engine.frontend.english import EnglishNormaliser
+from oncue_engine.frontend.glossary import glossary_lexicon
+from oncue_engine.frontend.lexicon import EMPTY_LEXICON, Lexicon, replace_terms
+from oncue_engine.frontend.marks import MARK, Marks, without_marks
 from oncue_engine.frontend.pieces import Piece, TextTokenizer
 from oncue_engine.frontend.pronounce import Pronouncer
 from oncue_engine.frontend.segment import split, split_at_sentences
 from oncue_engine.frontend.tracked_text import TrackedText
+from oncue_engine.requests import LexiconEntry
 
 __all__ = ["MAX_CHARS", "Normaliser", "TextFrontend", "TextReader", "TextSegment", "check_text"]
 
@@ -26,8 +32,15 @@ _ALLOWED_CONTROLS = frozenset("\t\n\r")
 class Normaliser(Protocol):
     """What TextFrontend asks of a normaliser (english.py for the embedded model, normalize.py for public ones)."""
 
-    def normalize(self, text: str) -> TrackedText:
-        """The text as it will be read. May raise InvalidRequest (field `text`)."""
+    @property
+    def languages(self) -> Sequence[str]:
+        """All that `language` may answer, such as `en`."""
+
+    def language(self, text: str) -> str:
+        """The language that a text will be read in."""
+
+    def read(self, text: TrackedText, language: str) -> TrackedText:
+        """The text as it will be read; marks (marks.py) stay in their places. May raise InvalidRequest (`text`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,60 +60,71 @@ class TextReader(Protocol):
     def max_chars(self) -> int:
         """Of one text."""
 
-    def segments(self, text: str, language: str = "") -> list[TextSegment]:
-        """At least one segment; `language` is one that the model speaks, or empty. Raises as TextFrontend's does."""
+    def with_glossary(self, path: Path) -> TextReader:
+        """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
+
+    def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
+        """At least one segment; `language`: one that the model speaks, or empty where the text is to tell.
+
+        Raises as TextFrontend's does.
+        """
 
 
+@dataclass(frozen=True, slots=True)
 class TextFrontend:
-    """Thread-safe as long as its parts are: it keeps nothing between calls.
+    """Thread-safe as long as its parts are: it keeps nothing between calls, and nothing of one user's for another."""
 
-    `max_pieces` bounds a segment; `whole_sentences` packs whole sentences first (segment.split_at_sentences), else
-    segments are cut by the public rule (segment.split); `max_chars` bounds the text.
-    """
-
-    def __init__(
-        self,
-        tokenizer: TextTokenizer,
-        normaliser: Normaliser,
-        max_pieces: int,
-        *,
-        max_chars: int = MAX_CHARS,
-        whole_sentences: bool = False,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._normaliser = normaliser
-        self._max_pieces = max_pieces
-        self._whole_sentences = whole_sentences
-        self.max_chars = max_chars
+    tokenizer: TextTokenizer
+    normaliser: Normaliser
+    max_pieces: int
+    """Of one segment."""
+    max_chars: int = MAX_CHARS
+    """Of a text, also with the readings of its terms in their places."""
+    whole_sentences: bool = False
+    """Whole sentences are packed first (segment.split_at_sentences); else the public rule cuts (segment.split)."""
+    glossaries: tuple[Lexicon, ...] = ()
+    """How terms are said in every text, the first one first. A request's own lexicon goes before them."""
 
     @classmethod
     def english(cls, max_pieces: int, *, max_chars: int = MAX_CHARS) -> TextFrontend:
         """The embedded model's: English to phones, whole sentences first."""
         pronouncer = Pronouncer.load()
         tokenizer, normaliser = ArpabetTokenizer(pronouncer), EnglishNormaliser(pronouncer.dictionary)
-        return cls(tokenizer, normaliser, max_pieces, max_chars=max_chars, whole_sentences=True)
+        return cls(tokenizer, normaliser, max_pieces, max_chars, whole_sentences=True)
 
-    def segments(self, text: str, language: str = "") -> list[TextSegment]:
+    def with_glossary(self, path: Path) -> TextFrontend:
+        """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
+        glossary = glossary_lexicon(path, self.tokenizer.pronounce, self.normaliser.languages)
+        return replace(self, glossaries=(glossary, *self.glossaries))
+
+    def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
         """At least one segment, each with something to pronounce and at most `max_pieces` pieces.
 
-        `language` decides nothing here: these models read one language, or tell theirs from the text itself.
+        `language`: one of the normaliser's; empty: it tells from the text.
 
         Raises InvalidRequest (field `text`): `TEXT_EMPTY`, `TEXT_TOO_LONG` (metadata `max_chars`, `chars`),
-        `TEXT_CONTROL_CHARACTER` and `TEXT_SURROGATE` (metadata `position`, `code_point`), `TEXT_UNPRONOUNCEABLE`.
+        `TEXT_CONTROL_CHARACTER` and `TEXT_SURROGATE` (metadata `position`, `code_point`), `TEXT_UNPRONOUNCEABLE`
+        (metadata `characters` where some are at fault), `TEXT_PRONUNCIATION_INVALID` (annotations.py); and what
+        Lexicon.checked and replace_terms raise.
         """
         check_text(text, self.max_chars)
-        normal = self._normaliser.normalize(text)
-        pieces = self._tokenizer.encode(normal.text)
+        marks = Marks()
+        marked = mark_annotations(without_marks(text), self.tokenizer.pronounce, marks)
+        language = language or self.normaliser.language(marks.as_words(marked.text))
+        lexicons = (self._lexicon(lexicon), *self.glossaries)
+        marked = replace_terms(marked, lexicons, language, marks, self.max_chars)
+        normal = self.normaliser.read(marked, language)
+        pieces = self._known(text, normal, self.tokenizer.encode(normal.text, marks.pronounced))
         names = [piece.text for piece in pieces]
-        if self._whole_sentences:
-            cuts = split_at_sentences(names, self._max_pieces, _word_starts(normal.text, pieces))
+        if self.whole_sentences:
+            cuts = split_at_sentences(names, self.max_pieces, _word_starts(normal.text, pieces))
         else:
-            cuts = split(names, self._max_pieces)
+            cuts = split(names, self.max_pieces)
         segments = [
-            _segment(normal, pieces[cut.start : cut.stop])
+            _segment(normal, pieces[cut.start : cut.stop], marks)
             for cut in cuts
             # A segment of marks alone would be spoken as noise.
-            if any(self._is_spoken(pieces[index]) for index in cut)
+            if any(_is_spoken(pieces[index]) for index in cut)
         ]
         if not segments:
             raise InvalidRequest(
@@ -108,16 +132,38 @@ class TextFrontend:
             )
         return segments
 
-    def _is_spoken(self, piece: Piece) -> bool:
-        return piece.id != self._tokenizer.unknown_id and any(character.isalnum() for character in piece.text)
+    def _lexicon(self, entries: Sequence[LexiconEntry]) -> Lexicon:
+        if not entries:
+            return EMPTY_LEXICON
+        return Lexicon.checked(entries, self.tokenizer.pronounce, self.normaliser.languages)
+
+    def _known(self, text: str, normal: TrackedText, pieces: list[Piece]) -> list[Piece]:
+        """`pieces` without signs that the model was never taught, which it would read as noise; letters are refused."""
+        unknown = [piece for piece in pieces if piece.id == self.tokenizer.unknown_id]
+        if not unknown:
+            return pieces
+        for piece in unknown:
+            begin, end = normal.origin(piece.char_begin, piece.char_end)
+            characters = normal.text[piece.char_begin : piece.char_end].strip()
+            if any(character.isalnum() for character in characters):
+                raise InvalidRequest(
+                    f"the loaded model cannot pronounce {characters[:20]!r}, from {text[begin:end][:40]!r}",
+                    reason="TEXT_UNPRONOUNCEABLE",
+                    field="text",
+                    metadata={"characters": characters[:20], "position": str(begin)},
+                )
+        return [piece for piece in pieces if piece.id != self.tokenizer.unknown_id]
 
 
-def _segment(normal: TrackedText, pieces: Sequence[Piece]) -> TextSegment:
+def _is_spoken(piece: Piece) -> bool:
+    return any(character.isalnum() for character in piece.text)
+
+
+def _segment(normal: TrackedText, pieces: Sequence[Piece], marks: Marks) -> TextSegment:
     mapped = tuple(Piece(piece.text, piece.id, *normal.origin(piece.char_begin, piece.char_end)) for piece in pieces)
     written = normal.text[pieces[0].char_begin : max(piece.char_end for piece in pieces)]
-    return TextSegment(
-        written, mapped, min(piece.char_begin for piece in mapped), max(piece.char_end for piece in mapped)
-    )
+    begin, end = min(piece.char_begin for piece in mapped), max(piece.char_end for piece in mapped)
+    return TextSegment(marks.written_out(written), mapped, begin, end)
 
 
 def _word_starts(text: str, pieces: Sequence[Piece]) -> list[bool]:
@@ -127,7 +173,8 @@ def _word_starts(text: str, pieces: Sequence[Piece]) -> list[bool]:
     for piece in pieces:
         at = piece.char_begin
         inside = at > 0 and (text[at - 1].isalnum() or text[at - 1] == "'")
-        starts.append(at != last and not inside and text[at : at + 1].isalnum())
+        begins = text[at : at + 1].isalnum() or MARK.match(text, at) is not None
+        starts.append(at != last and not inside and begins)
         last = at
     return starts
 

@@ -1,8 +1,7 @@
 """Cuts a text, not its pieces, into segments that keep within a budget of pieces (spec 9).
 
-The public rule: a cut is possible after every mark, neighbours are packed greedily while they fit, what is marked as a
-pronunciation stays whole, and a stretch without marks that does not fit is cut where it is full. Mended here, each on
-purpose:
+The public rule: a cut is possible after every mark, neighbours are packed greedily while they fit, and a stretch
+without marks that does not fit is cut where it is full. Mended here, each on purpose:
 
 1. A point or comma inside a number is no place to cut.
 2. A stretch without marks is cut at its last blank that fits, not in a word; where there is none, where it is full.
@@ -21,32 +20,22 @@ _MARKS = ",.!?;:…،؛؟，。！？、；：\n"
 _AFTER_MARKS = re.compile(rf"(?<=[{_MARKS}])(?<!\d[.,](?=\d))(?![{_MARKS}'])|(?<=[{_MARKS}]')(?![{_MARKS}'\w])")
 
 
-def cut_to_fit(text: str, fits: Callable[[str], bool], whole: re.Pattern[str]) -> list[str]:
-    """Segments of `text` that `fits` says yes to, in order; joined they are the text. Matches of `whole` are not cut.
+def cut_to_fit(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Segments of `text` that `fits` says yes to, in order; joined they are the text.
 
-    A match of `whole`, or a single character, that does not fit is a segment all the same.
+    What fits is taken to fit when it is shorter, too. A single character that does not is a segment all the same.
     """
     if not text or fits(text):
         return [text] if text else []
     segments: list[str] = []
     current = ""
-    for part in _parts(text, fits, whole):
+    for part in _clauses(text, fits):
         if current and not fits(current + part):
             segments.append(current)
             current = ""
         current += part
     segments.append(current)
     return segments
-
-
-def _parts(text: str, fits: Callable[[str], bool], whole: re.Pattern[str]) -> Iterator[str]:
-    """What is never cut, in order: kept stretches, and what ends with a mark; too long ones already cut."""
-    place = 0
-    for kept in whole.finditer(text):
-        yield from _clauses(text[place : kept.start()], fits)
-        yield kept.group()
-        place = kept.end()
-    yield from _clauses(text[place:], fits)
 
 
 def _clauses(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
@@ -72,7 +61,7 @@ def _fitting(clause: str, fits: Callable[[str], bool]) -> Iterator[str]:
 
 
 def _longest(clause: str, fits: Callable[[str], bool]) -> int:
-    """Characters of the beginning that fit, at least one. What fits is taken to fit when it is shorter, too."""
+    """Characters of the beginning that fit, at least one."""
     low, high = 1, len(clause)
     while high - low > 1:
         middle = (low + high) // 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["TrackedText"]
@@ -23,17 +23,22 @@ class TrackedText:
 
     def sub(self, pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str | None]) -> TrackedText:
         """Like `pattern.sub`; every new character stands for the whole match. None keeps a match as it is."""
+        return self.replaced((*match.span(), replace(match)) for match in pattern.finditer(self.text))
+
+    def replaced(self, stretches: Iterable[tuple[int, int, str | None]]) -> TrackedText:
+        """`text[start:stop]` replaced by a string for each (start, stop, string), in order and apart.
+
+        Every new character stands for the whole stretch. None keeps a stretch as it is.
+        """
         parts: list[str] = []
         begins: list[int] = []
         ends: list[int] = []
         done = 0
         changed = False
-        for match in pattern.finditer(self.text):
-            new = replace(match)
-            if new is None or new == match.group():
+        for start, stop, new in stretches:
+            if new is None or new == self.text[start:stop]:
                 continue
             changed = True
-            start, stop = match.span()
             parts += [self.text[done:start], new]
             begins += self.begins[done:start]
             ends += self.ends[done:start]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from oncue_engine.errors import InvalidRequest
 from oncue_engine.frontend.arpabet import MARKS
+from oncue_engine.frontend.marks import NO_PRONUNCIATIONS, Pronounced
 from oncue_engine.frontend.pieces import Piece
 from oncue_engine.frontend.text import MAX_CHARS, TextFrontend
 from oncue_engine.frontend.tracked_text import TrackedText
@@ -80,7 +82,10 @@ class Letters:
     vocabulary_size = 1_200_000
     unknown_id = 2
 
-    def encode(self, text: str) -> list[Piece]:
+    def pronounce(self, word: str, pronunciation: str) -> tuple[str, ...]:
+        return tuple(pronunciation)
+
+    def encode(self, text: str, pronounced: Mapping[str, Pronounced] = NO_PRONUNCIATIONS) -> list[Piece]:
         return [
             Piece(letter, 2 if letter in "жш" else ord(letter) + 3, at, at + 1)
             for at, letter in enumerate(text)
@@ -89,22 +94,34 @@ class Letters:
 
 
 class AsWritten:
-    def normalize(self, text: str) -> TrackedText:
-        return TrackedText.of(text)
+    languages = ("en",)
+
+    def language(self, text: str) -> str:
+        return "en"
+
+    def read(self, text: TrackedText, language: str) -> TrackedText:
+        return text
 
 
 def test_segments_with_nothing_to_say_are_left_out() -> None:
     frontend = TextFrontend(Letters(), AsWritten(), max_pieces=4)
     assert [segment.text for segment in frontend.segments("abc. ... def.")] == ["abc.", "def."]
     with pytest.raises(InvalidRequest) as caught:
-        frontend.segments("жшж!")  # pieces, but all unknown to the model
+        frontend.segments("ab жшж!")  # unknown to the model, which would make noise of it
+    assert caught.value.reason == "TEXT_UNPRONOUNCEABLE"
+    assert caught.value.metadata == {"characters": "ж", "position": "3"}
+
+
+def test_segments_of_a_model_without_words() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        TextFrontend(Letters(), AsWritten(), max_pieces=4).segments("!?")
     assert caught.value.reason == "TEXT_UNPRONOUNCEABLE"
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.text(max_size=120), st.integers(5, 60))
 def test_any_text_is_spoken_or_refused(text: str, max_pieces: int) -> None:
-    frontend = TextFrontend(FRONTEND._tokenizer, FRONTEND._normaliser, max_pieces, whole_sentences=True)
+    frontend = TextFrontend(FRONTEND.tokenizer, FRONTEND.normaliser, max_pieces, whole_sentences=True)
     try:
         segments = frontend.segments(text)
     except InvalidRequest as error:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from oncue.cli.connection import ServerOption, open_client
+from oncue.cli.lexicon_file import LexiconOption, read_lexicon
 from oncue.cli.report import run, show
 from oncue.emotions import Words
 
@@ -31,16 +32,19 @@ def plan(
     emotion_text: Annotated[str | None, typer.Option(metavar="WORDS", help="Tell what the words come down to.")] = None,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Output rate; default the model's own.")] = None,
     language: Annotated[str | None, typer.Option(metavar="TAG", help="Such as en or ja; else guessed.")] = None,
+    lexicon: LexiconOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """How a text will be read, and how long it can be."""
 
+    emotion = None if emotion_text is None else Words(emotion_text)
+    terms = read_lexicon(lexicon)
+
     async def work() -> None:
         async with open_client(server) as client:
-            emotion = None if emotion_text is None else Words(emotion_text)
             planned = await client.plan(
-                text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate, language=language
+                text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate, lexicon=terms, language=language
             )
             show(planned, as_json=as_json)
 

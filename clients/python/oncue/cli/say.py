@@ -9,6 +9,7 @@ import typer
 
 from oncue.cli.connection import ServerOption, open_client
 from oncue.cli.labels import weights
+from oncue.cli.lexicon_file import LexiconOption, read_lexicon
 from oncue.cli.player import find_player
 from oncue.cli.report import print_error, run
 from oncue.cli.speaking import Line, Manner, registered, speak
@@ -46,6 +47,7 @@ def say(
     start_deadline: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Refuse rather than begin later than this.")
     ] = None,
+    lexicon: LexiconOption = None,
     play: Annotated[bool, typer.Option("--play", help="Play it while it arrives.")] = False,
     server: ServerOption = None,
 ) -> None:
@@ -66,6 +68,7 @@ def say(
         language=language,
         priority=_priority(priority),
         start_deadline_s=start_deadline,
+        lexicon=read_lexicon(lexicon),
         play=play,
     )
     lines = _lines(text, file, output)

@@ -16,6 +16,7 @@ from oncue.cli.player import Player
 from oncue.cli.report import console
 from oncue.client import Client
 from oncue.emotions import Words
+from oncue.lexicon import LexiconArgument
 from oncue.scheduling import Priority
 from oncue.speech import Pacing, SpeechStream
 from oncue.utterance import EmotionArgument
@@ -51,6 +52,7 @@ class Manner:
     language: str | None
     priority: Priority
     start_deadline_s: float | None
+    lexicon: LexiconArgument | None
     play: bool
 
 
@@ -91,6 +93,7 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
         pacing=Pacing(realtime=manner.play),
         priority=manner.priority,
         start_deadline_s=manner.start_deadline_s,
+        lexicon=manner.lexicon,
     )
     async with stream, _Sink(line.output, manner.play) as sink:
         with _progress() as progress:

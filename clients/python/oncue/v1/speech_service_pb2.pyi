@@ -147,11 +147,16 @@ class Utterance(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
+    LEXICON_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     voice: _builtins.str
     """`voices/{voice}`. Empty: ServerInfo.default_voice."""
     text: _builtins.str
-    """The text, 1 to ServerInfo.limits.max_text_chars Unicode characters, with something to pronounce. Required."""
+    """The text, 1 to ServerInfo.limits.max_text_chars Unicode characters, with something to pronounce. Required.
+    `<word|pronunciation>` says a word in a way of its own: ARPAbet phones for the embedded model (`<GIF|JH IH1 F>`),
+    pinyin with tones or a respelling for the public ones (`<重|chong2>`, `<SQL|sequel>`). What the model cannot read is
+    refused with its position (TEXT_PRONUNCIATION_INVALID).
+    """
     seed: _builtins.int
     """The same seed, settings and model give the same samples. Every value is valid; unset: the server picks one
     and reports it, and may solve chunks of a stream in fewer steps (SynthesisFinished.fewest_flow_steps): only chunks
@@ -179,6 +184,10 @@ class Utterance(_message.Message):
     def sampling(self) -> Global___Sampling:
         """How tokens are drawn. Unset: the model's defaults."""
 
+    @_builtins.property
+    def lexicon(self) -> Global___Lexicon:
+        """How terms are said in this utterance, and in no other. Unset: as the model and the server's glossary say."""
+
     def __init__(
         self,
         *,
@@ -189,17 +198,92 @@ class Utterance(_message.Message):
         format: _audio_pb2.AudioFormat | None = ...,
         seed: _builtins.int | None = ...,
         sampling: Global___Sampling | None = ...,
+        lexicon: Global___Lexicon | None = ...,
         language: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "language", b"language", "length", b"length", "sampling", b"sampling", "seed", b"seed", "text", b"text", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "language", b"language", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed", "text", b"text", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___Utterance: _TypeAlias = Utterance  # noqa: Y015
+
+@_typing.final
+class Lexicon(_message.Message):
+    """How terms are said. Where two terms stand at one place, the longer one counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LexiconEntry]:
+        """At most 500 (LEXICON_TOO_LONG). The same term twice for one language is refused (LEXICON_TERM_TWICE)."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___LexiconEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lexicon: _TypeAlias = Lexicon  # noqa: Y015
+
+@_typing.final
+class LexiconEntry(_message.Message):
+    """How one term is said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
+    PRONUNCIATION_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    term: _builtins.str
+    """The term as it stands in texts, 1 to 100 characters (LEXICON_TERM_INVALID), in any case; where letters or digits
+    are beside it, it is not the term but part of a longer word (except in Chinese and Japanese). Required.
+    """
+    reading: _builtins.str
+    """What is read in its place, 1 to 100 characters (LEXICON_READING_INVALID), as if it had been written there:
+    numbers in it become words. It is not searched for terms again, and with all readings in place the text must keep
+    to Limits.max_text_chars (LEXICON_TEXT_TOO_LONG).
+    """
+    pronunciation: _builtins.str
+    """How it sounds, 1 to 100 characters, as in an annotation `<word|pronunciation>` inside a text: what the model
+    reads there (LEXICON_PRONUNCIATION_INVALID).
+    """
+    language: _builtins.str
+    """BCP 47 (LEXICON_LANGUAGE_INVALID), of which the language alone counts: only texts that are read in this language
+    have the term. Unset: all do.
+    """
+    def __init__(
+        self,
+        *,
+        term: _builtins.str = ...,
+        reading: _builtins.str = ...,
+        pronunciation: _builtins.str = ...,
+        language: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language", b"_language", "language", b"language", "pronunciation", b"pronunciation", "reading", b"reading", "said", b"said"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language", b"_language", "language", b"language", "pronunciation", b"pronunciation", "reading", b"reading", "said", b"said", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__language: _TypeAlias = _typing.Literal["language"]  # noqa: Y015
+    _WhichOneofArgType__language: _TypeAlias = _typing.Literal["_language", b"_language"]  # noqa: Y015
+    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["reading", "pronunciation"]  # noqa: Y015
+    _WhichOneofArgType_said: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language) -> _WhichOneofReturnType__language | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_said) -> _WhichOneofReturnType_said | None: ...
+
+Global___LexiconEntry: _TypeAlias = LexiconEntry  # noqa: Y015
 
 @_typing.final
 class UtteranceEmotion(_message.Message):
@@ -794,7 +878,7 @@ class SegmentPlan(_message.Message):
     NUM_TEXT_TOKENS_FIELD_NUMBER: _builtins.int
     NATURAL_TOKENS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The text as it will be read, after normalisation."""
+    """The text as it will be read, after lexicon and normalisation; pronunciations stand in it as annotations."""
     char_begin: _builtins.int
     """First character of the segment in the request's text, counted in Unicode characters from 0."""
     char_end: _builtins.int

@@ -18,7 +18,7 @@ __all__ = ["MAX_PRONUNCIATION_CHARS", "mark_annotations"]
 
 MAX_PRONUNCIATION_CHARS = 100
 
-_ANNOTATION = re.compile(r"<(?P<word>[^<|>\n]+)\|(?P<pronunciation>[^<|>\n]*)>")
+_ANNOTATION = re.compile(r"<(?=\S)(?P<word>[^<|>\n]+)\|(?P<pronunciation>[^<|>\n]*)>")
 
 
 def mark_annotations(text: TrackedText, pronounce: Pronounce, marks: Marks) -> TrackedText:

@@ -9,9 +9,9 @@ pipeline, or that package, loses or mangles text, it is mended here:
 3. "2.5.1" keeps its first point ("two point five point one").
 4. More than 26 protected pinyin syllables or names in one text stay apart, and what looks like a placeholder in the
    user's own text is not taken for one.
-
-Annotations and glossaries are dealt with before (annotations.py, lexicon.py), which is the fifth mend; `normalize`
-alone gives annotations back as they were written, as the public pipeline does. docs/text.md lists all mends.
+5. An English word after a number in Chinese text stays whole ("5 students" is not five seconds, and then "tudents").
+6. Annotations and glossaries are dealt with before (annotations.py, lexicon.py); `normalize` alone gives annotations
+   back as they were written, as the public pipeline does.
 
 The grammars take about 0.1 ms per character.
 """
@@ -19,7 +19,7 @@ The grammars take about 0.1 ms per character.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from wetext import Normalizer  # type: ignore[import-untyped]
 
@@ -35,6 +35,8 @@ _ANNOTATION = re.compile(r"<[^<|>\n]+\|[^|>\n]+>")
 _CONTRACTION = re.compile(r"(what|where|who|which|how|here|there|it|he|she|that|this)'s", re.IGNORECASE)
 _TECHNICAL_TERM = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+")
 _NAME = re.compile("[\u4e00-\u9fff]+(?:[-·—][\u4e00-\u9fff]+){1,2}")
+_AFTER_NUMBER = re.compile(r"(?:(?<=\d)|(?<=\d\s))[A-Za-z]{2,}")
+_LATIN = re.compile("[A-Za-z]")
 _DOTTED_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w)")
 _SENTENCE_BREAK = re.compile(r"(?<=[a-z]{4}[.!?])\s+(?=[A-Z])|(?<=[。！？])\s*|\n\s*")
 _PORTION = re.compile(r".{400,800}?[\s，、,]|.{1,800}", re.DOTALL)
@@ -99,7 +101,9 @@ class PublicNormaliser:
             tracked = tracked.slice(0, len(tracked.text.rstrip()))
             tracked, syllables = _protect(tracked, PINYIN, "pinyin")
             tracked, names = _protect(tracked, _NAME, "n")
+            tracked, words = _protect(tracked, _AFTER_NUMBER, "w", self._would_be_cut)
             tracked = self._apply(tracked, self._chinese)
+            tracked = _restore(tracked, words)
             tracked = _restore(tracked, names)
             tracked = _restore(tracked, {hidden: correct_pinyin(written) for hidden, written in syllables.items()})
         else:
@@ -110,6 +114,11 @@ class PublicNormaliser:
         if language == "zh":
             tracked = tracked.sub(re.compile(r"\$"), lambda match: ".")
         return _restore(tracked, marks)
+
+    def _would_be_cut(self, word: str) -> bool:
+        """Whether the Chinese grammar takes the word's first letters for a unit, and leaves the others behind."""
+        left = "".join(_LATIN.findall(_through(self._chinese, TrackedText.of(f"1 {word}")).text))
+        return left not in ("", word)
 
     def _apply(self, text: TrackedText, grammar: Normalizer) -> TrackedText:
         """The grammars, sentence by sentence, so that what they fail on is one sentence and not the text."""
@@ -208,13 +217,17 @@ def _keep_points(match: re.Match[str]) -> str:
     return head.replace(".", " point ") + "." + last
 
 
-def _protect(text: TrackedText, pattern: re.Pattern[str], name: str) -> tuple[TrackedText, dict[str, str]]:
-    """Every match as a placeholder that the grammars leave alone, and what each stands for."""
+def _protect(
+    text: TrackedText, pattern: re.Pattern[str], name: str, needed: Callable[[str], bool] = bool
+) -> tuple[TrackedText, dict[str, str]]:
+    """Every match that `needed` is true of as a placeholder that the grammars leave alone; what each stands for."""
     found: dict[str, str] = {}
     while f"<{name}_" in text.text:
         name += "x"
 
-    def hide(match: re.Match[str]) -> str:
+    def hide(match: re.Match[str]) -> str | None:
+        if not needed(match.group()):
+            return None
         hidden = f"<{name}_{in_letters(len(found))}>"
         found[hidden] = match.group()
         return hidden

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,6 +83,8 @@ class SentencePieceTokenizer:
             spaced = _spaced(_spelled_out(TrackedText.of(text), pronounced))
         if not spaced.text:
             return []
+        if not self._is_known(spaced.text):
+            spaced = spaced.map_characters(self._plain)
         encoded = self._processor.encode(spaced.text, return_type="offset_mapping")
         pieces = []
         for name, index, (begin, end) in zip(encoded["pieces"], encoded["ids"], encoded["offsets"], strict=True):
@@ -112,6 +115,14 @@ class SentencePieceTokenizer:
 
     def _is_known(self, text: str) -> bool:
         return self.unknown_id not in self._processor.encode(text)
+
+    def _plain(self, character: str) -> str:
+        """A letter that the vocabulary lacks without its accent, or in its usual width, where that is known."""
+        if character.isascii() or not character.isalnum() or self._is_known(character):
+            return character
+        apart = unicodedata.normalize("NFKD", character)
+        plain = "".join(part for part in apart if not unicodedata.combining(part)).upper()
+        return plain if plain and self._is_known(plain) else character
 
     def _known_case(self, character: str) -> str:
         """A single letter as it is, or as a capital where that is all the vocabulary has."""

@@ -42,6 +42,8 @@ class Terms(Generic[T]):
         """(end, value) of the longest term that stands at `start` of a folded text."""
         for length in self._lengths.get(folded[start], ()):
             stop = start + length
+            if stop > len(folded):
+                continue
             value = self._values.get(folded[start:stop])
             if value is not None and _is_whole(folded, start, stop):
                 return stop, value

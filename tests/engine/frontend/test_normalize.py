@@ -84,6 +84,10 @@ def test_mends() -> None:
     assert NORMALISER.normalize("音" + "，".join(syllables)).text == "音" + ",".join(syllables)
     # What the grammars choke on is kept as it was written.
     assert NORMALISER.normalize("abc\u0000日本5 and ｶﾅ").text.strip()
+    # Words after a number stay whole; units are units.
+    assert NORMALISER.normalize("我有5 students和3methods，跑了5 km，重68kg。").text == (
+        "我有五 students和三methods,跑了五公里,重六十八千克."
+    )
     # What looks like a placeholder is the user's own text.
     assert NORMALISER.normalize("在<n_a>史蒂夫·乔布斯3").text == "在<n_a>史蒂夫-乔布斯三"
     assert NORMALISER.normalize("a <annotation_a> b <x|y>").text == "a <annotation_a> b <x|y>"

@@ -55,6 +55,24 @@ def tiny_words_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPath
     return folder
 
 
+@pytest.fixture(scope="session")
+def speed_rows_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with two speed rows in place of the tied one, as the public weights have them."""
+    import torch
+    import yaml
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-speed-rows"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["oncue"]["duration_row"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    weights = load_file(folder / "t2s.safetensors")
+    width = weights["mel_embedding.weight"].shape[1]
+    rows = 0.02 * torch.randn(2, width, generator=torch.Generator().manual_seed(0))
+    save_file(weights | {"speed_emb.weight": rows.half()}, folder / "t2s.safetensors")
+    return folder
+
+
 def make_random_student(folder: Path, seed: int = 0) -> Path:
     """A folder that turns words into emotion weights: the real networks, very small, never trained."""
     import torch
@@ -95,12 +113,12 @@ def make_random_student(folder: Path, seed: int = 0) -> Path:
 
 
 @contextmanager
-def running_server(model: Path, data_dir: Path) -> Iterator[str]:
-    """The address of `oncue serve` in a process of its own. Its stderr stays with the test's."""
+def running_server(model: Path, data_dir: Path, *options: str) -> Iterator[str]:
+    """The address of `oncue serve` with `options` in a process of its own. Its stderr stays with the test's."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0"),
-            *("--model", str(model), "--data", str(data_dir), "--threads", "1"),
+            *("--model", str(model), "--data", str(data_dir), "--threads", "1", *options),
         ],
         stdout=subprocess.PIPE,
         text=True,

@@ -1,8 +1,8 @@
 """Prompt clips -> plain tensors that speech needs, made once for each (clip, model) and kept.
 
 What is made of a clip is the model's own affair (`PromptEncoder`); here it is kept, in memory (least recently
-used go first) and on disk, as safetensors under a hash of the clip's bytes and the model's fingerprint. An utterance
-holds the tensors it uses, so that what is evicted meanwhile stays valid for it.
+used go first) and on disk, as safetensors under a hash of the clip's key (requests.Reference) and the model's
+fingerprint. An utterance holds the tensors it uses, so that what is evicted meanwhile stays valid for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .frontend.audio import Waveform, decode_reference
+from .frontend.audio import Waveform
+from .frontend.prompt_clip import read_prompt
 from .requests import Reference
 
 __all__ = ["Conditioner", "EmotionConditioning", "Fingerprinted", "PromptEncoder", "VoiceConditioning"]
@@ -124,31 +125,31 @@ class Conditioner:
         """Count from 0 again: a warm-up is no prompt."""
         self._uncounted = self._prompts.passes
 
-    def find_voice(self, sha256: str) -> VoiceConditioning | None:
+    def find_voice(self, clip_key: str) -> VoiceConditioning | None:
         """The kept tensors of a voice clip, from memory or disk; None where its clip must be encoded."""
-        return self._find(self._prompts.voice_type, sha256)
+        return self._find(self._prompts.voice_type, clip_key)
 
-    def find_emotion(self, sha256: str) -> EmotionConditioning | None:
+    def find_emotion(self, clip_key: str) -> EmotionConditioning | None:
         """The kept tensors of an emotion clip, from memory or disk; None where its clip must be encoded."""
-        return self._find(EmotionConditioning, sha256)
+        return self._find(EmotionConditioning, clip_key)
 
     def voice(self, reference: Reference, clip: Waveform | None) -> VoiceConditioning:
         """Kept tensors, or those of `clip` (None: read the reference). ReferenceRejected where it cannot be read."""
-        found = self.find_voice(reference.sha256)
-        return found or self.make_voice(reference.sha256, clip or decode_reference(reference.path))
+        found = self.find_voice(reference.key)
+        return found or self.make_voice(reference.key, clip or read_prompt(reference))
 
     def emotion(self, reference: Reference, clip: Waveform | None) -> EmotionConditioning:
         """Kept tensors, or those of `clip` (None: read the reference). ReferenceRejected where it cannot be read."""
-        found = self.find_emotion(reference.sha256)
-        return found or self.make_emotion(reference.sha256, clip or decode_reference(reference.path))
+        found = self.find_emotion(reference.key)
+        return found or self.make_emotion(reference.key, clip or read_prompt(reference))
 
-    def make_voice(self, sha256: str, clip: Waveform) -> VoiceConditioning:
+    def make_voice(self, clip_key: str, clip: Waveform) -> VoiceConditioning:
         """Encode a voice clip, and keep what comes of it in both caches."""
-        return self._keep(self.encode_voice(clip), sha256)
+        return self._keep(self.encode_voice(clip), clip_key)
 
-    def make_emotion(self, sha256: str, clip: Waveform) -> EmotionConditioning:
+    def make_emotion(self, clip_key: str, clip: Waveform) -> EmotionConditioning:
         """Encode an emotion clip, and keep what comes of it in both caches."""
-        return self._keep(self._encode_emotion(clip), sha256)
+        return self._keep(self._encode_emotion(clip), clip_key)
 
     @torch.inference_mode()
     def encode_voice(self, clip: Waveform) -> VoiceConditioning:
@@ -159,8 +160,8 @@ class Conditioner:
     def _encode_emotion(self, clip: Waveform) -> EmotionConditioning:
         return self._prompts.encode_emotion(clip)
 
-    def _find(self, kind: type[Conditioning], sha256: str) -> Conditioning | None:
-        key = self._key(kind, sha256)
+    def _find(self, kind: type[Conditioning], clip_key: str) -> Conditioning | None:
+        key = self._key(kind, clip_key)
         with self._lock:
             held = self._memory.get(key)
             if held is not None:
@@ -174,8 +175,8 @@ class Conditioner:
         self._remember(key, found)
         return found
 
-    def _keep(self, made: Conditioning, sha256: str) -> Conditioning:
-        key = self._key(type(made), sha256)
+    def _keep(self, made: Conditioning, clip_key: str) -> Conditioning:
+        key = self._key(type(made), clip_key)
         # Copies: nothing cached shares memory with a larger tensor or remembers how it was computed.
         tensors = {field.name: getattr(made, field.name).detach().clone().contiguous() for field in fields(made)}
         kept = type(made)(**tensors)
@@ -194,8 +195,8 @@ class Conditioner:
             while len(self._memory) > self._capacity:
                 self._memory.popitem(last=False)
 
-    def _key(self, kind: type[Conditioning], sha256: str) -> str:
-        text = f"{_FORMAT}:{kind.kind}:{sha256}:{self._fingerprint}"
+    def _key(self, kind: type[Conditioning], clip_key: str) -> str:
+        text = f"{_FORMAT}:{kind.kind}:{clip_key}:{self._fingerprint}"
         return f"{kind.kind}-{hashlib.sha256(text.encode()).hexdigest()}"
 
     def _path(self, key: str) -> Path:

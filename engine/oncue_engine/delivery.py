@@ -17,7 +17,7 @@ import torch
 from .errors import EngineError, GenerationFailed
 from .frontend.resample import StreamingResampler
 from .playback import Playback
-from .requests import AudioChunk, Event, Failed, Finished, PacingMode, Started, UtteranceRequest
+from .requests import AudioChunk, Event, Failed, Finished, PacingMode, Sampling, Started, UtteranceRequest
 
 __all__ = ["Delivery", "UtteranceHandle"]
 
@@ -126,11 +126,11 @@ class Delivery:
         self._add(self._resampler.flush().numpy())
         self._ended = True
 
-    def open(self, num_segments: int) -> None:
-        """Started is to be sent first."""
+    def open(self, num_segments: int, sampling: Sampling) -> None:
+        """Started is to be sent first; `sampling`: what the tokens are drawn with."""
         request = self._request
         self._opening = Started(
-            request.seed, request.sample_rate_hz, num_segments, self._total, request.emotion_weights
+            request.seed, request.sample_rate_hz, num_segments, self._total, sampling, request.emotion_weights
         )
 
     def send(self, now_s: float, codes_generated: int) -> None:

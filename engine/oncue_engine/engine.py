@@ -19,8 +19,9 @@ from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length
 from .delivery import UtteranceHandle
 from .engine_info import describe
 from .errors import Unsupported
-from .frontend.audio import ReferenceQuality, Waveform, decode_reference, quality
+from .frontend.audio import ReferenceQuality, Waveform, decode_reference
 from .frontend.languages import language_of
+from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
 from .kinds.indextts2 import IndexTTS2
 from .kinds.opening import open_model
@@ -35,6 +36,7 @@ from .requests import (
     Event,
     LengthPolicy,
     Reference,
+    ReferenceOptions,
     SegmentPlan,
     TargetSamples,
     TargetTokens,
@@ -64,6 +66,7 @@ class Engine:
     ) -> None:
         """Use `Engine.load`."""
         self._model = model
+        self._info = describe(model, name, options, max_live=_MAX_LIVE)
         self._text = model.text if glossary is None else model.text.with_glossary(glossary)
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
@@ -75,7 +78,6 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._info = describe(model, name, max_live=_MAX_LIVE)
         self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
 
     @classmethod
@@ -91,7 +93,7 @@ class Engine:
 
         `data_dir` keeps prepared prompts; `glossary` is a file of terms (frontend/glossary.py) that go before
         the model's own. CheckpointError for files that are missing, misshapen or corrupt; InvalidRequest
-        OPTION_INVALID.
+        OPTION_INVALID; Unsupported DECODING_UNSUPPORTED or PIPELINE_UNSUPPORTED.
         """
         name, loaded = open_model(model)
         engine = cls(loaded, name, data_dir, options or EngineOptions(), glossary)
@@ -147,6 +149,7 @@ class Engine:
             comfortable_min_samples=limits.comfortable_min_samples,
             comfortable_max_samples=limits.comfortable_max_samples,
             emotion_weights=weights,
+            duration_control=self._info.duration_control,
         )
 
     def speak(self, request: UtteranceRequest, on_event: Callable[[Event], None]) -> UtteranceHandle:
@@ -166,13 +169,12 @@ class Engine:
             if isinstance(request.length, TargetSamples) and request.length_policy is not LengthPolicy.ADVISE
             else None,
             # Clips that must be encoded are read here, so that a bad one is refused at once.
-            voice_clip=self._clip(request.voice)
-            if self._conditioner.find_voice(request.voice.sha256) is None
-            else None,
+            voice_clip=self._clip(request.voice) if self._conditioner.find_voice(request.voice.key) is None else None,
             emotion_clip=self._clip(emotion)
-            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.sha256) is None
+            if isinstance(emotion, Reference) and self._conditioner.find_emotion(emotion.key) is None
             else None,
             expected_s=self._expected_s(request, limits),
+            sampling=request.sampling or self._info.sampling,
         )
         return self._submit(Utterance(script, self._model, on_event))
 
@@ -181,7 +183,7 @@ class Engine:
 
         Raises ReferenceRejected.
         """
-        if self._conditioner.find_voice(reference.sha256) is not None:
+        if self._conditioner.find_voice(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.voice(reference, clip))
@@ -193,7 +195,7 @@ class Engine:
         """
         if not self._info.emotion_from_clips:
             raise clips_unsupported()
-        if self._conditioner.find_emotion(reference.sha256) is not None:
+        if self._conditioner.find_emotion(reference.key) is not None:
             return 0
         clip = self._clip(reference)
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
@@ -207,9 +209,12 @@ class Engine:
             raise words_unsupported()
         return self._words.weigh(words)
 
-    def inspect_reference(self, path: Path) -> ReferenceQuality:
-        """Report on a clip. Raises ReferenceRejected for one that cannot become a prompt."""
-        return quality(decode_reference(path))
+    def inspect_reference(self, path: Path, options: ReferenceOptions | None = None) -> ReferenceQuality:
+        """Report on a clip, and on what becomes of it under `options` (None: the usual ones).
+
+        Raises ReferenceRejected for one that cannot become a prompt.
+        """
+        return report(decode_reference(path), options or ReferenceOptions())
 
     # Checks
 
@@ -249,7 +254,7 @@ class Engine:
         return UtteranceHandle(utterance.delivery, self._scheduler.wake)
 
     def _clip(self, reference: Reference) -> Waveform:
-        return decode_reference(reference.path)
+        return read_prompt(reference)
 
     def _count_encodes(self, work: Callable[[], object]) -> int:
         def counted() -> int:
@@ -263,6 +268,11 @@ class Engine:
 
 def _pipeline(model: SpeechModel, conditioner: Conditioner, options: EngineOptions) -> Pipeline:
     resolved = options.resolved(model.parameters)
+    if options.decoding not in model.decodings:
+        raise Unsupported(
+            f"{model.name} has no {options.decoding} decoding, only {', '.join(model.decodings)}",
+            reason="DECODING_UNSUPPORTED",
+        )
     if options.pipeline == "oncue":
         return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
     if not isinstance(model, IndexTTS2):

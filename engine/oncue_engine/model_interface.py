@@ -22,7 +22,7 @@ from .checkpoints.pace import Pace
 from .conditioning import PromptEncoder, VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
 from .frontend.text import TextReader
-from .options import ResolvedOptions
+from .options import DecodingName, ResolvedOptions
 from .rendering.flow_batch import FlowRow
 from .rendering.mel import FlowJob
 from .rendering.semantics import Semantics
@@ -122,6 +122,15 @@ class SpeechModel(Protocol):
     @property
     def duration_control(self) -> str:
         """`trained` or `constructed` (EngineInfo)."""
+
+    @property
+    def decodings(self) -> tuple[DecodingName, ...]:
+        """What `token_stage` can be asked for."""
+
+    @property
+    def duration_experiment(self) -> bool:
+        """Whether it can be told a length in a row that it may not have been trained to read
+        (EngineOptions.duration_row_experiment): its token stage does so where the options say it."""
 
     @property
     def hop_samples(self) -> int:

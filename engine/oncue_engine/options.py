@@ -11,9 +11,20 @@ import torch
 from .errors import InvalidRequest
 from .kernels.library import load
 
-__all__ = ["LARGE_PARAMETERS", "PRECISIONS", "WEIGHTS", "EngineOptions", "PipelineName", "ResolvedOptions"]
+__all__ = [
+    "DECODINGS",
+    "LARGE_PARAMETERS",
+    "PRECISIONS",
+    "WEIGHTS",
+    "DecodingName",
+    "EngineOptions",
+    "PipelineName",
+    "ResolvedOptions",
+]
 
 PipelineName = Literal["oncue", "naive", "crossfade"]
+DecodingName = Literal["streaming", "reference"]
+DECODINGS: tuple[DecodingName, ...] = ("streaming", "reference")
 
 LARGE_PARAMETERS = 100_000_000
 """From here on a model is large: its weights do not fit into a processor's cache, and every call takes long."""
@@ -39,8 +50,17 @@ class EngineOptions:
     number of flow steps. Slower where many speak."""
     flow_steps: int | None = None
     """Flow steps of every chunk; None: the model's own number."""
+    duration_row_experiment: bool = False
+    """Tell a length to a model that was not trained for it, or does not say, in a row where it may have learnt to look:
+    exact lengths are exact as ever, and whether the pace follows is for the ear. Only of models that have such a row
+    and no trained one (SpeechModel.duration_experiment)."""
     pipeline: PipelineName = "oncue"
     """Another one than the engine's own is for measurements (baselines)."""
+    decoding: DecodingName = "streaming"
+    """reference: tokens as the public implementation draws them, by beams that are final with their segment only, and
+    in float32 (docs/parity.md)."""
+    beams: int | None = None
+    """Beams of reference decoding; None: 3, as in public."""
 
     def resolved(self, parameters: int) -> ResolvedOptions:
         """Nothing left open, for a model with so many parameters. InvalidRequest OPTION_INVALID."""
@@ -50,6 +70,7 @@ class EngineOptions:
         for name, word, known in (("precision", self.precision, PRECISIONS), ("weights", self.weights, WEIGHTS)):
             if word not in known:
                 raise _invalid(name, f"{word!r} is none of {', '.join(known)}")
+        self._check_decoding()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         large = parameters >= LARGE_PARAMETERS
         precision = self.precision if self.precision != "auto" else _best_precision()
@@ -57,6 +78,7 @@ class EngineOptions:
         # them would bring little. What int8 does to speech: docs/performance.md.
         rounded = "int8" if large and precision == "bfloat16" else "float32"
         weights = self.weights if self.weights != "auto" else rounded
+        beams = None if self.decoding == "streaming" else self.beams or DEFAULT_BEAMS
         return ResolvedOptions(
             lanes=self.lanes or min(_MAX_LANES, cores),
             threads=self.threads or (min(_MAX_TOKEN_THREADS, cores) if large else 1),
@@ -64,7 +86,23 @@ class EngineOptions:
             dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
             deterministic=self.deterministic,
             flow_steps=self.flow_steps,
+            beams=beams,
+            duration_row_experiment=self.duration_row_experiment,
         )
+
+    def _check_decoding(self) -> None:
+        if self.decoding not in DECODINGS:
+            raise _invalid("decoding", f"{self.decoding!r} is none of {', '.join(DECODINGS)}")
+        if self.decoding == "streaming":
+            if self.beams is not None:
+                raise _invalid("beams", "goes with reference decoding only")
+            return
+        if self.beams is not None and not 1 <= self.beams <= MAX_BEAMS:
+            raise _invalid("beams", f"must be 1 to {MAX_BEAMS}, not {self.beams}")
+        if self.pipeline != "oncue":
+            raise _invalid("decoding", f"reference does not go with the pipeline {self.pipeline}")
+        if self.weights not in ("auto", "float32"):
+            raise _invalid("weights", f"{self.weights} does not go with reference decoding, which is in float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +116,12 @@ class ResolvedOptions:
     """Of matrix products in flow and vocoder."""
     deterministic: bool
     flow_steps: int | None
+    beams: int | None
+    """Of reference decoding; None: streaming."""
+    duration_row_experiment: bool
 
 
+DEFAULT_BEAMS, MAX_BEAMS = 3, 16
 _MAX_LANES = 2
 """Interpreter work between the calls does not run side by side."""
 _MAX_TOKEN_THREADS = 4

@@ -30,7 +30,8 @@ def check_settings(request: UtteranceRequest) -> None:
             field="format.sample_rate_hz",
             metadata={"min_hz": str(LOWEST_RATE_HZ), "max_hz": str(HIGHEST_RATE_HZ)},
         )
-    check_sampling(request.sampling)
+    if request.sampling is not None:
+        check_sampling(request.sampling)
     lead = request.pacing.max_lead_samples
     numbers = (
         ("seed", "SEED_OUT_OF_RANGE", request.seed, 0, 2**64 - 1),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "PacingMode",
     "Priority",
     "Reference",
+    "ReferenceOptions",
     "Sampling",
     "SegmentPlan",
     "Started",
@@ -42,14 +43,31 @@ EMOTION_NAMES: tuple[str, ...] = ("happy", "angry", "sad", "afraid", "disgusted"
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceOptions:
+    """How a clip becomes a prompt (frontend/prompt_clip.py)."""
+
+    trim_silence: bool = False
+    """Silence before the first sound and after the last is cut; nothing inside."""
+    keep_level: bool = False
+    """A clip that is far too quiet or too loud is taken as it is, not brought into range."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A clip that conditions speech: a path to audio that libsndfile reads, and the SHA-256 of its bytes (hex).
 
-    The engine prepares it on first use and keeps the tensors under (sha256, model), so the path is only read then.
+    The engine prepares it on first use and keeps the tensors under (key, model), so the path is only read then.
     """
 
     path: Path
     sha256: str
+    options: ReferenceOptions = field(default_factory=ReferenceOptions)
+
+    @property
+    def key(self) -> str:
+        """What tells its tensors from those of other clips: the hash, and options that are not the usual ones."""
+        chosen = [name for name, value in asdict(self.options).items() if value]
+        return "+".join([self.sha256, *chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +167,8 @@ class UtteranceRequest:
     emotion_strength: float = 1.0
     length: TargetSamples | TargetTokens | None = None
     length_policy: LengthPolicy = LengthPolicy.STRICT
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling | None = None
+    """None: EngineInfo.sampling."""
     seed: int = 0
     pacing: Pacing = field(default_factory=Pacing)
     start_sample: int = 0
@@ -200,6 +219,8 @@ class UtterancePlan:
     """The narrower range in which it also sounds natural."""
     emotion_weights: EmotionWeights | None = None
     """What the request's emotion comes down to: as in Started."""
+    duration_control: str = "constructed"
+    """How a length would be reached: EngineInfo.duration_control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +232,8 @@ class Started:
     num_segments: int
     planned_samples: int | None
     """Known only when a length was asked for."""
+    sampling: Sampling
+    """What the tokens are drawn with."""
     emotion_weights: EmotionWeights | None = None
     """The weights of the request, or those that were found for its words; strength is not applied.
 
@@ -274,9 +297,14 @@ class EngineInfo:
     native_rate_hz: int
     token_rate_hz: float
     duration_control: str
-    """`trained` (tied duration row) or `constructed` (forced stop and frame budget only)."""
+    """`trained` (tied duration row), `constructed` (forced stop and frame budget only), or `experiment` (those, and the
+    length told in a row that the model may not have been trained to read)."""
     max_text_chars: int
     max_tokens_per_segment: int
     max_reference_s: float
     min_reference_s: float
+    decoding: str
+    """`streaming` or `reference` (EngineOptions)."""
+    sampling: Sampling
+    """Of requests that set none."""
     limits: Mapping[str, int] = field(default_factory=dict)

@@ -81,7 +81,7 @@ class Scheduler:
             if len(self._live) >= self._max_live:
                 raise Overloaded(f"{self._max_live} utterances are live already", retry_after_s=_FULL_RETRY_S)
             self._check_deadline(utterance)
-            utterance.delivery.open(len(utterance.script.lengths))
+            utterance.delivery.open(len(utterance.script.lengths), utterance.script.sampling)
             self._live.append(utterance)
             self._condition.notify()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .decoding.batch import SequenceSpec
 from .decoding.length import SegmentLength
 from .frontend.audio import Waveform
-from .requests import UtteranceRequest
+from .requests import Sampling, UtteranceRequest
 
 __all__ = ["Script"]
 
@@ -27,6 +27,8 @@ class Script:
     emotion_clip: Waveform | None
     expected_s: float
     """How long it will be, about."""
+    sampling: Sampling
+    """The request's, or the engine's where it has none."""
 
     def spec(self, segment: int) -> SequenceSpec:
         """How the tokens of a segment are drawn."""
@@ -34,7 +36,7 @@ class Script:
         return SequenceSpec(
             seed=request.seed,
             segment=segment,
-            sampling=request.sampling,
+            sampling=self.sampling,
             exact_tokens=length.tokens,
             min_tokens=length.min_tokens,
             max_tokens=length.max_tokens,

@@ -18,7 +18,7 @@ from .frontend.audio import Waveform
 from .model_interface import SpeechModel
 from .options import LARGE_PARAMETERS
 from .pipeline import Pipeline
-from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, TargetTokens, UtteranceRequest
+from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, Sampling, TargetTokens, UtteranceRequest
 from .script import Script
 from .utterance import Utterance
 
@@ -60,7 +60,16 @@ def _speak(
     )
     lengths = allot(request.length, request.length_policy, [tokens], geometry, rate_hz)
     text_ids = (model.filler_text_id,) * min(_PIECES, model.speech.max_segment_pieces)
-    script = Script(request, (text_ids,), lengths, None, None, None, expected_s=tokens / model.speech.token_rate_hz)
+    script = Script(
+        request,
+        (text_ids,),
+        lengths,
+        None,
+        None,
+        None,
+        expected_s=tokens / model.speech.token_rate_hz,
+        sampling=Sampling(),
+    )
     ended = threading.Semaphore(0)
     failed: list[Failed] = []
 

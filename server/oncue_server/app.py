@@ -25,6 +25,7 @@ from oncue.v1 import (
     voice_service_pb2_grpc,
 )
 from oncue_engine.engine import Engine
+from oncue_engine.requests import ReferenceOptions
 from oncue_server import clips
 from oncue_server.builtin import BuiltInVoices, voices_folder
 from oncue_server.clips import Intake
@@ -143,7 +144,7 @@ async def _start(settings: Settings, engine: Engine, scratch: Path) -> RunningSe
 
 def _open_stores(settings: Settings, engine: Engine) -> tuple[Voices, Store]:
     def inspect(path: Path, sha256: str) -> Clip:
-        return clips.inspect(engine, path, sha256)
+        return clips.inspect(engine, path, sha256, ReferenceOptions())
 
     built_in = BuiltInVoices(voices_folder(settings.model), inspect)
     voices = Voices(Store(settings.data_dir / "voices", "voice"), built_in)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest, ReferenceRejected
-from oncue_engine.requests import Reference
+from oncue_engine.requests import Reference, ReferenceOptions
 from oncue_server import limits
 from oncue_server.store import Clip, Record, Store
 
@@ -30,9 +30,9 @@ class Names:
     labels: dict[str, str]
 
 
-def inspect(engine: Engine, path: Path, sha256: str) -> Clip:
+def inspect(engine: Engine, path: Path, sha256: str, options: ReferenceOptions) -> Clip:
     """Measures a clip. Blocks. Raises ReferenceRejected (REFERENCE_NOT_AUDIO, REFERENCE_SILENT, ...)."""
-    quality = engine.inspect_reference(path)
+    quality = engine.inspect_reference(path, options)
     return Clip(
         sha256=sha256,
         size_bytes=path.stat().st_size,
@@ -43,6 +43,10 @@ def inspect(engine: Engine, path: Path, sha256: str) -> Clip:
         clipped_share=quality.clipped_share,
         silent_share=quality.silent_share,
         warnings=tuple(quality.warnings),
+        options=options,
+        applied_gain_db=quality.applied_gain_db,
+        trimmed_start_s=quality.trimmed_start_s,
+        trimmed_end_s=quality.trimmed_end_s,
     )
 
 
@@ -101,10 +105,12 @@ class Intake:
         store: Store,
         names: Names,
         fill: Callable[[Path], Awaitable[str]],
+        options: ReferenceOptions,
         prepare: Callable[[Reference], int],
         field: str,
     ) -> tuple[Record, int]:
-        """Has the clip written by `fill(path) -> sha256`, measures and prepares it, and makes it a resource.
+        """Has the clip written by `fill(path) -> sha256`, measures and prepares it as `options` say, and makes it a
+        resource.
 
         Returns its record and the encoder passes it took. Raises ReferenceRejected with `field`, AlreadyExists, and
         what `fill` raises; then nothing is left behind.
@@ -114,7 +120,7 @@ class Intake:
         try:
             sha256 = await fill(staged / store.REFERENCE)
             async with self._turns:
-                return await asyncio.to_thread(self._keep, store, names, staged, sha256, prepare)
+                return await asyncio.to_thread(self._keep, store, names, staged, sha256, options, prepare)
         except ReferenceRejected as error:
             error.field = field
             raise
@@ -122,11 +128,17 @@ class Intake:
             await asyncio.to_thread(store.discard, staged)
 
     def _keep(
-        self, store: Store, names: Names, staged: Path, sha256: str, prepare: Callable[[Reference], int]
+        self,
+        store: Store,
+        names: Names,
+        staged: Path,
+        sha256: str,
+        options: ReferenceOptions,
+        prepare: Callable[[Reference], int],
     ) -> tuple[Record, int]:
         path = staged / store.REFERENCE
-        clip = inspect(self._engine, path, sha256)
-        encodes = prepare(Reference(path=path, sha256=sha256))
+        clip = inspect(self._engine, path, sha256, options)
+        encodes = prepare(Reference(path, sha256, options))
         record = new_record(names, clip=clip)
         store.commit(staged, record)
         return record, encodes

@@ -1,4 +1,4 @@
-"""The commands that the server brings to `oncue`: serve, parity, models."""
+"""The commands that the server brings to `oncue`: serve and parity."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from oncue_engine.checkpoints.embedded import embedded_folder
-
 if TYPE_CHECKING:
     from oncue_server.settings import Settings
 
-__all__ = ["models", "parity", "serve"]
+__all__ = ["parity", "serve"]
 
 # The engine, with all its networks' libraries, is imported inside the commands: `oncue --help` must not wait for it.
-
-models = typer.Typer(help="The models this machine has.", no_args_is_help=True)
 
 
 def serve(
@@ -30,10 +26,13 @@ def serve(
         str,
         typer.Option(
             envvar="ONCUE_MODEL",
-            help="`nano`, the model inside the package, a folder, or `random:indextts2`: the public full size with "
-            "random weights, for measurements.",
+            help="`nano`, the model inside the package, a folder, `hub:ORG/NAME`: a public model, fetched where it is "
+            "not here yet, or `random:indextts2`: the public full size with random weights, for measurements.",
         ),
     ] = "nano",
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the licences of a public model; they are shown.")
+    ] = False,
     address: Annotated[str, typer.Option(help="HOST:PORT or unix:PATH; port 0 takes a free one.")] = "127.0.0.1:50051",
     data: Annotated[
         Path | None, typer.Option(envvar="ONCUE_DATA", help="Folder for voices, emotions and prepared prompts.")
@@ -50,12 +49,27 @@ def serve(
         Literal["oncue", "naive", "crossfade"],
         typer.Option(help="For measurements: another way to make the audio, one request at a time."),
     ] = "oncue",
+    decoding: Annotated[
+        Literal["streaming", "reference"],
+        typer.Option(
+            help="How tokens are drawn. `reference`: by beams, as the public implementation does; audio waits for the "
+            "end of its segment."
+        ),
+    ] = "streaming",
+    beams: Annotated[int | None, typer.Option(min=1, max=16, help="Beams of reference decoding; default: 3.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Other listeners do not change a bit of anyone's speech; slower.")
     ] = False,
     flow_steps: Annotated[
         int | None, typer.Option(min=1, help="Flow steps of every chunk; default: the model's own number.")
     ] = None,
+    duration_experiment: Annotated[
+        bool,
+        typer.Option(
+            "--duration-experiment",
+            help="Tell a model with two speed rows how long it shall speak, where it may have learnt to look.",
+        ),
+    ] = False,
     requests_per_second: Annotated[float, typer.Option(min=0, help="Calls per client and second; 0: no limit.")] = 50.0,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running calls may take when stopping.")] = 30.0,
     reflection: Annotated[bool, typer.Option(help="Tell clients the contract.")] = True,
@@ -67,17 +81,30 @@ def serve(
 
     Writes one JSON line to standard output when it is ready: {"address", "model", "fingerprint", "native_rate_hz"}.
     """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _fetch_first(model, accept_licence)
+
     from oncue_engine.errors import EngineError
     from oncue_engine.options import EngineOptions
     from oncue_server.app import AddressInUse
     from oncue_server.settings import Settings, default_data_dir
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings(
         model=model,
         address=address,
         data_dir=data or default_data_dir(),
-        engine=EngineOptions(lanes, threads, weights, precision, deterministic, flow_steps, pipeline),
+        engine=EngineOptions(
+            lanes,
+            threads,
+            weights,
+            precision,
+            deterministic,
+            flow_steps,
+            duration_row_experiment=duration_experiment,
+            pipeline=pipeline,
+            decoding=decoding,
+            beams=beams,
+        ),
         glossary=glossary,
         requests_per_second=requests_per_second,
         drain_s=drain,
@@ -86,6 +113,26 @@ def serve(
     try:
         asyncio.run(_serve(settings, until_stdin_closes))
     except (EngineError, AddressInUse) as error:
+        typer.echo(f"oncue serve: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _fetch_first(model: str, accept_licence: bool) -> None:
+    """Bring a public model here, before anything slow is imported. Exit 1 where it cannot be had."""
+    from oncue_engine.checkpoints.repositories import HUB_PREFIX, parse_hub_name
+
+    if not model.startswith(HUB_PREFIX):
+        return
+
+    from oncue_engine.checkpoints.hub import FetchOptions, fetch
+    from oncue_engine.errors import CheckpointError
+    from oncue_server.licences import accept_all, ask
+
+    # It would write every address that is asked, and large files lie at signed ones.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    try:
+        fetch(parse_hub_name(model), FetchOptions(), accept_all if accept_licence else ask)
+    except CheckpointError as error:
         typer.echo(f"oncue serve: {error}", err=True)
         raise typer.Exit(1) from error
 
@@ -128,56 +175,3 @@ def parity(
     from oncue_engine.parity.runner import run_parity
 
     raise typer.Exit(run_parity(files, dtype))
-
-
-@models.command("list")
-def list_models() -> None:
-    """The model inside the package; one JSON line."""
-    from oncue_engine.checkpoints.layout import fingerprint
-    from oncue_engine.errors import CheckpointError
-
-    folder = embedded_folder()
-    try:
-        found: dict[str, object] = {"model": "nano", "folder": str(folder), "fingerprint": fingerprint(folder)}
-    except (CheckpointError, OSError) as error:
-        found = {"model": "nano", "folder": str(folder), "error": str(error)}
-    typer.echo(json.dumps(found))
-
-
-@models.command()
-def verify(
-    model: Annotated[str, typer.Argument(help="`nano`, a folder, or `random:indextts2`.")] = "nano",
-) -> None:
-    """Load a model, every key and every shape; one JSON line, exit 1 where something does not fit."""
-    from oncue_engine.errors import CheckpointError
-    from oncue_engine.kinds.opening import open_model
-
-    try:
-        answer: dict[str, object] = {"model": model, "ok": True, "fingerprint": open_model(model)[1].fingerprint}
-    except CheckpointError as error:
-        answer = {"model": model, "ok": False, "reason": error.reason, "error": str(error)}
-    typer.echo(json.dumps(answer))
-    if not answer["ok"]:
-        raise typer.Exit(1)
-
-
-@models.command("make-random")
-def make_random(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    size: Annotated[
-        Literal["full", "small", "nano"],
-        typer.Option(
-            help="full: all files of the public model at its size, 8 GB; small: the same files in 7 MB; nano: the "
-            "layout of the model inside the package, tiny."
-        ),
-    ] = "nano",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-) -> None:
-    """Write a model with random weights: it speaks noise, for tests and measurements."""
-    from oncue_engine.checkpoints.random_folder import make_random_public
-    from oncue_engine.checkpoints.random_nano import make_random_nano
-
-    if folder.exists() and any(folder.iterdir()):
-        typer.echo(f"{folder} is not empty", err=True)
-        raise typer.Exit(1)
-    typer.echo(str(make_random_nano(folder, seed) if size == "nano" else make_random_public(folder, size, seed)))

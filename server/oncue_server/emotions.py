@@ -13,10 +13,10 @@ from oncue.v1 import emotion_service_pb2 as pb
 from oncue.v1 import emotion_service_pb2_grpc
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest
-from oncue_engine.requests import EmotionWeights, EmotionWords, Reference
+from oncue_engine.requests import EmotionWeights, EmotionWords, Reference, ReferenceOptions
 from oncue_server import limits, pages
 from oncue_server.clips import Intake, Names, new_record, receive, write_clip
-from oncue_server.messages import emotion_message, weights_message
+from oncue_server.messages import emotion_message, reference_options, weights_message
 from oncue_server.store import Record, Store
 
 __all__ = ["EmotionService", "find_emotion"]
@@ -31,7 +31,7 @@ def find_emotion(store: Store, name: str, field: str) -> Reference | EmotionWeig
     """
     record = store.get(limits.resource_id(name, "emotion", field), field)
     if record.clip is not None:
-        return Reference(path=store.reference_path(record.id), sha256=record.clip.sha256)
+        return Reference(store.reference_path(record.id), record.clip.sha256, record.clip.options)
     if record.words is not None:
         return EmotionWords(record.words)
     assert record.weights is not None, "an emotion without a clip has weights or words"
@@ -50,6 +50,8 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
         """Registers an emotion from a clip inside the request, from weights, or from words."""
         names = _names(request.emotion_id, request.emotion, "emotion")
         source = request.source
+        if request.HasField("options") and source.WhichOneof("source") in ("weights", "words"):
+            raise InvalidRequest("only a clip has options", reason="REFERENCE_OPTIONS_WITHOUT_AUDIO", field="options")
         match source.WhichOneof("source"):
             case "audio":
                 audio = limits.inline_audio(source.audio, "source.audio")
@@ -57,7 +59,7 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
                 async def fill(path: Path) -> str:
                     return await asyncio.to_thread(write_clip, path, audio)
 
-                record, encodes = await self._keep(names, fill, "source.audio")
+                record, encodes = await self._keep(names, fill, reference_options(request.options), "source.audio")
                 return pb.CreateEmotionResponse(emotion=emotion_message(record), prompt_encodes=encodes)
             case "weights":
                 weights = limits.emotion_weights(source.weights, self._engine.info.emotions, "source.weights")
@@ -88,7 +90,9 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
                     raise InvalidRequest("a second header", reason="UPLOAD_HEADER_DUPLICATE", field="header")
                 yield message.data
 
-        record, encodes = await self._keep(names, lambda path: receive(parts(), path), "data")
+        record, encodes = await self._keep(
+            names, lambda path: receive(parts(), path), reference_options(header.options), "data"
+        )
         return pb.UploadEmotionResponse(emotion=emotion_message(record), prompt_encodes=encodes)
 
     async def GetEmotion(self, request: pb.GetEmotionRequest, context: _Context) -> pb.GetEmotionResponse:
@@ -135,8 +139,10 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
             error.field = "source.words"
             raise
 
-    async def _keep(self, names: Names, fill: Callable[[Path], Awaitable[str]], field: str) -> tuple[Record, int]:
-        return await self._intake.keep(self._store, names, fill, self._engine.prepare_emotion, field)
+    async def _keep(
+        self, names: Names, fill: Callable[[Path], Awaitable[str]], options: ReferenceOptions, field: str
+    ) -> tuple[Record, int]:
+        return await self._intake.keep(self._store, names, fill, options, self._engine.prepare_emotion, field)
 
     def _keep_without_clip(self, record: Record) -> None:
         self._store.check_free(record.id)

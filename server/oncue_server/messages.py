@@ -5,11 +5,25 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from oncue.v1 import audio_pb2, emotion_pb2, emotion_service_pb2, voice_service_pb2
-from oncue_engine.requests import EMOTION_NAMES, EmotionWeights
+from oncue.v1 import audio_pb2, emotion_pb2, emotion_service_pb2, server_service_pb2, voice_service_pb2
+from oncue_engine.requests import EMOTION_NAMES, EmotionWeights, ReferenceOptions
 from oncue_server.store import Clip, Record
 
-__all__ = ["emotion_message", "seconds", "voice_message", "weights_message"]
+__all__ = [
+    "duration_control_value",
+    "emotion_message",
+    "reference_options",
+    "seconds",
+    "voice_message",
+    "weights_message",
+]
+
+
+_DURATION_CONTROL = {
+    "trained": server_service_pb2.DURATION_CONTROL_TRAINED,
+    "constructed": server_service_pb2.DURATION_CONTROL_CONSTRUCTED,
+    "experiment": server_service_pb2.DURATION_CONTROL_EXPERIMENT,
+}
 
 
 def voice_message(record: Record, *, built_in: bool) -> voice_service_pb2.Voice:
@@ -47,9 +61,19 @@ def emotion_message(record: Record) -> emotion_service_pb2.Emotion:
     return message
 
 
+def reference_options(message: audio_pb2.ReferenceOptions) -> ReferenceOptions:
+    """What the engine takes; the usual options for a message that is not set."""
+    return ReferenceOptions(trim_silence=message.trim_silence, keep_level=message.keep_level)
+
+
 def weights_message(weights: EmotionWeights | None) -> emotion_pb2.EmotionWeights | None:
     """Weights by name; None for None."""
     return None if weights is None else _weights(weights.weights)
+
+
+def duration_control_value(control: str) -> server_service_pb2.DurationControl.ValueType:
+    """The enum's value for the engine's word."""
+    return _DURATION_CONTROL[control]
 
 
 def seconds(value_s: float) -> Duration:
@@ -75,7 +99,11 @@ def _reference(clip: Clip) -> audio_pb2.ReferenceAudio:
             clipped_share=clip.clipped_share,
             silent_share=clip.silent_share,
             warnings=clip.warnings,
+            applied_gain_db=clip.applied_gain_db,
+            trimmed_start=seconds(clip.trimmed_start_s),
+            trimmed_end=seconds(clip.trimmed_end_s),
         ),
+        options=audio_pb2.ReferenceOptions(trim_silence=clip.options.trim_silence, keep_level=clip.options.keep_level),
     )
 
 

@@ -12,15 +12,12 @@ from oncue.v1 import server_service_pb2_grpc
 from oncue_engine.engine import Engine
 from oncue_engine.requests import EngineInfo
 from oncue_server import limits, speech_limits
-from oncue_server.messages import seconds
+from oncue_server.messages import duration_control_value, seconds
 from oncue_server.server_stats import server_stats
 
 __all__ = ["ServerService", "server_info"]
 
-_DURATION_CONTROL = {
-    "trained": pb.DURATION_CONTROL_TRAINED,
-    "constructed": pb.DURATION_CONTROL_CONSTRUCTED,
-}
+_DECODING = {"streaming": pb.DECODING_STREAMING, "reference": pb.DECODING_REFERENCE}
 
 
 def server_info(info: EngineInfo, default_voice: str, requests_per_second: float) -> pb.ServerInfo:
@@ -35,7 +32,7 @@ def server_info(info: EngineInfo, default_voice: str, requests_per_second: float
         emotion_from_words=info.emotion_from_words,
         native_rate_hz=info.native_rate_hz,
         token_rate_hz=info.token_rate_hz,
-        duration_control=_DURATION_CONTROL[info.duration_control],
+        duration_control=duration_control_value(info.duration_control),
         default_voice=f"voices/{default_voice}" if default_voice else "",
         limits=pb.Limits(
             max_text_chars=info.max_text_chars,
@@ -52,6 +49,7 @@ def server_info(info: EngineInfo, default_voice: str, requests_per_second: float
             unary_encodings=speech_limits.UNARY_ENCODINGS,
             requests_per_second=requests_per_second,
         ),
+        decoding=_DECODING[info.decoding],
     )
 
 

@@ -20,7 +20,7 @@ class Settings:
     """All settings of one server process."""
 
     model: str = "nano"
-    """`nano`, the embedded model, `random:indextts2`, or a folder."""
+    """`nano`, the embedded model, `hub:ORG/NAME` that was fetched, `random:indextts2`, or a folder."""
     address: str = "127.0.0.1:50051"
     """HOST:PORT or unix:PATH. Port 0 takes a free one."""
     data_dir: Path = field(default_factory=default_data_dir)

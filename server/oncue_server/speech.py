@@ -18,7 +18,7 @@ from oncue_engine.errors import InvalidRequest
 from oncue_engine.requests import AudioChunk, Finished, Started, TargetSamples, TargetTokens, UtterancePlan
 from oncue_server import audio, speech_limits
 from oncue_server.live import speaking
-from oncue_server.messages import seconds, weights_message
+from oncue_server.messages import duration_control_value, seconds, weights_message
 from oncue_server.running import RunningStreams
 from oncue_server.scheduling import scheduling
 from oncue_server.utterances import Resolved, Resolver
@@ -135,6 +135,7 @@ class SpeechService(speech_service_pb2_grpc.SpeechServiceServicer):
                 min_tokens=plan.min_tokens,
                 max_tokens=plan.max_tokens,
                 emotion_weights=weights_message(plan.emotion_weights),
+                duration_control=duration_control_value(plan.duration_control),
             )
 
     @property

@@ -87,9 +87,8 @@ def lexicon(message: speech_service_pb2.Lexicon) -> tuple[LexiconEntry, ...]:
     )
 
 
-def sampling(message: speech_service_pb2.Sampling) -> Sampling:
-    """Settings with the defaults filled in."""
-    default = Sampling()
+def sampling(message: speech_service_pb2.Sampling, default: Sampling) -> Sampling:
+    """Settings with the engine's defaults filled in."""
     return Sampling(
         temperature=message.temperature if message.HasField("temperature") else default.temperature,
         top_k=message.top_k if message.HasField("top_k") else default.top_k,

@@ -19,10 +19,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from oncue_engine.requests import ReferenceOptions
 from oncue_server.errors import AlreadyExists, EtagMismatch, NotFound, StoreCorrupt
 
 __all__ = ["Clip", "Record", "Store"]
@@ -48,6 +49,11 @@ class Clip:
     clipped_share: float
     silent_share: float
     warnings: tuple[str, ...]
+    options: ReferenceOptions = field(default_factory=ReferenceOptions)
+    """How it becomes a prompt; what that changes is in the three below."""
+    applied_gain_db: float = 0.0
+    trimmed_start_s: float = 0.0
+    trimmed_end_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,5 +237,7 @@ def _from_json(raw: bytes) -> Record:
     values: dict[str, Any] = json.loads(raw)
     clip, weights = values.pop("clip"), values.pop("weights")
     if clip is not None:
-        clip = Clip(**{**clip, "warnings": tuple(clip["warnings"])})
+        # Records from before there were options have none.
+        options = ReferenceOptions(**clip.get("options", {}))
+        clip = Clip(**{**clip, "warnings": tuple(clip["warnings"]), "options": options})
     return Record(**values, clip=clip, weights=None if weights is None else tuple(float(w) for w in weights))

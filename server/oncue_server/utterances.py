@@ -55,7 +55,7 @@ class Resolved:
 
     def started(self, event: Started, fingerprint: str, utterance_id: str = "") -> pb.SynthesisStarted:
         """The settings as the contract reports them."""
-        request, drawn = self.request, self.request.sampling
+        request, drawn = self.request, event.sampling
         realtime = request.pacing.mode is PacingMode.REALTIME
         return pb.SynthesisStarted(
             voice=self.voice,
@@ -129,7 +129,7 @@ class Resolver:
                     emotion_strength=message.emotion.strength if message.emotion.HasField("strength") else 1.0,
                     length=target,
                     length_policy=policy,
-                    sampling=speech_limits.sampling(message.sampling),
+                    sampling=speech_limits.sampling(message.sampling, self._engine.info.sampling),
                     seed=message.seed if message.HasField("seed") else secrets.randbits(32),
                     pacing=engine_pacing,
                     start_sample=start_sample,

@@ -13,12 +13,12 @@ from oncue.v1 import voice_service_pb2 as pb
 from oncue.v1 import voice_service_pb2_grpc
 from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest
-from oncue_engine.requests import Reference
+from oncue_engine.requests import Reference, ReferenceOptions
 from oncue_server import limits, pages
 from oncue_server.builtin import BuiltInVoices
 from oncue_server.clips import Intake, Names, receive, write_clip
 from oncue_server.errors import AlreadyExists, ReadOnly
-from oncue_server.messages import voice_message
+from oncue_server.messages import reference_options, voice_message
 from oncue_server.store import Record, Store
 
 __all__ = ["VoiceService", "Voices"]
@@ -54,7 +54,7 @@ class Voices:
         path = self.built_in.path(id_) if record is not None else self.store.reference_path(id_)
         clip = (record or self.store.get(id_, field)).clip
         assert clip is not None, "a voice has a clip"
-        return name, Reference(path=path, sha256=clip.sha256)
+        return name, Reference(path, clip.sha256, clip.options)
 
     def page(self, token: str, size: int) -> pb.ListVoicesResponse:
         """Built-in voices first, in their order, then the others by id. Raises InvalidRequest (PAGE_TOKEN_INVALID)."""
@@ -105,7 +105,7 @@ class VoiceService(voice_service_pb2_grpc.VoiceServiceServicer):
         async def fill(path: Path) -> str:
             return await asyncio.to_thread(write_clip, path, audio)
 
-        record, encodes = await self._keep(names, fill, "audio")
+        record, encodes = await self._keep(names, fill, reference_options(request.options), "audio")
         return pb.CreateVoiceResponse(voice=voice_message(record, built_in=False), prompt_encodes=encodes)
 
     async def UploadVoice(
@@ -126,7 +126,9 @@ class VoiceService(voice_service_pb2_grpc.VoiceServiceServicer):
                     raise InvalidRequest("a second header", reason="UPLOAD_HEADER_DUPLICATE", field="header")
                 yield message.data
 
-        record, encodes = await self._keep(names, lambda path: receive(parts(), path), "data")
+        record, encodes = await self._keep(
+            names, lambda path: receive(parts(), path), reference_options(header.options), "data"
+        )
         return pb.UploadVoiceResponse(voice=voice_message(record, built_in=False), prompt_encodes=encodes)
 
     async def GetVoice(self, request: pb.GetVoiceRequest, context: _Context) -> pb.GetVoiceResponse:
@@ -163,9 +165,11 @@ class VoiceService(voice_service_pb2_grpc.VoiceServiceServicer):
         await asyncio.to_thread(self._voices.store.delete, id_, etag=request.etag)
         return pb.DeleteVoiceResponse()
 
-    async def _keep(self, names: Names, fill: Callable[[Path], Awaitable[str]], field: str) -> tuple[Record, int]:
+    async def _keep(
+        self, names: Names, fill: Callable[[Path], Awaitable[str]], options: ReferenceOptions, field: str
+    ) -> tuple[Record, int]:
         self._voices.check_free(names.id)
-        return await self._intake.keep(self._voices.store, names, fill, self._engine.prepare_voice, field)
+        return await self._intake.keep(self._voices.store, names, fill, options, self._engine.prepare_voice, field)
 
 
 def _names(id_: str, voice: pb.Voice, field: str, prefix: str = "") -> Names:

@@ -11,7 +11,9 @@ import wave
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 TEXT = "Please close the window before you leave."
 
@@ -189,6 +191,27 @@ def test_voices(oncue: Program, clip: Path, new_id: str) -> None:
     assert gone.returncode == 1
     assert gone.stderr.startswith("error: NOT_FOUND VOICE_NOT_FOUND: ")
     assert oncue("voices", "create", new_id, "none.wav").returncode == 1
+
+
+def test_options_of_a_clip(oncue: Program, clip: Path, new_id: str, tmp_path: Path) -> None:
+    samples, rate_hz = soundfile.read(clip)
+    quiet = tmp_path / "quiet.aiff"
+    soundfile.write(quiet, np.concatenate((np.zeros(rate_hz), 0.05 * samples)), rate_hz, subtype="PCM_24")
+
+    def reference(kind: str, id_: str, *options: str) -> dict[str, object]:
+        made = oncue(kind, "create", id_, quiet, *options, "--json")
+        assert made.returncode == 0, made.stderr
+        told: dict[str, object] = json.loads(made.stdout)["reference"]
+        return told
+
+    for kind in ("voices", "emotions"):
+        usual = reference(kind, f"{new_id}-{kind}-a")
+        assert usual["applied_gain_db"] > 10 and usual["trimmed_start_s"] == 0.0
+        chosen = reference(kind, f"{new_id}-{kind}-b", "--trim-silence", "--keep-level")
+        assert (chosen["trim_silence"], chosen["keep_level"], chosen["applied_gain_db"]) == (True, True, 0.0)
+        assert chosen["trimmed_start_s"] == pytest.approx(1.1, abs=0.1)  # the clip has a silence of its own
+    shown = oncue("voices", "show", f"{new_id}-voices-b").stdout
+    assert "reference.trim_silence: True\n" in shown
 
 
 def test_emotions(oncue: Program, clip: Path, new_id: str) -> None:

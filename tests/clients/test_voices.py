@@ -46,6 +46,21 @@ async def test_large_clips_go_in_parts(client: oncue.Client, clip: Path, new_id:
     assert voice.reference.duration_s == pytest.approx(4 * 5.3255, abs=0.01)
 
 
+async def test_options_go_with_the_clip(client: oncue.Client, clip: Path, new_id: str, tmp_path: Path) -> None:
+    with wave.open(str(clip)) as read:
+        samples = np.frombuffer(read.readframes(read.getnframes()), dtype="<i2")
+    quiet = tmp_path / "quiet.wav"
+    with wave.open(str(quiet), "wb") as write:
+        write.setparams((1, 2, 16000, 0, "NONE", ""))
+        write.writeframes(np.concatenate((np.zeros(16_000, "<i2"), samples // 16)).tobytes())
+    usual = await client.voices.create(f"{new_id}-a", quiet)
+    assert usual.reference.applied_gain_db > 5 and usual.reference.trimmed_start_s == 0.0
+    for make in (client.voices.create, client.voices.upload):
+        made = await make(f"{new_id}-{make.__name__}", quiet, trim_silence=True, keep_level=True)
+        assert (made.reference.trim_silence, made.reference.keep_level) == (True, True)
+        assert made.reference.applied_gain_db == 0.0 and made.reference.trimmed_start_s > 0.8
+
+
 async def test_upload_is_create_in_parts(client: oncue.Client, clip: Path, new_id: str) -> None:
     uploaded = await client.voices.upload(f"{new_id}-a", clip)
     created = await client.voices.create(f"{new_id}-b", clip)

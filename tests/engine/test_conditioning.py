@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from oncue_engine.checkpoints.loaded import LoadedModel
@@ -14,7 +17,7 @@ from oncue_engine.conditioning import Conditioner, EmotionConditioning, VoiceCon
 from oncue_engine.errors import ReferenceRejected
 from oncue_engine.frontend.audio import Waveform, decode_reference
 from oncue_engine.kinds.indextts2 import IndexTTS2
-from oncue_engine.requests import Reference
+from oncue_engine.requests import Reference, ReferenceOptions
 
 
 @pytest.fixture
@@ -164,3 +167,31 @@ def test_a_folder_that_cannot_be_written_costs_nothing_now(
     made = conditioner.make_voice("9" * 64, voice_clip)
     assert conditioner.find_voice("9" * 64) is made
     assert "cannot be kept" in caplog.text
+
+
+def test_the_usual_options_keep_the_key_that_clips_always_had(
+    nano: LoadedModel, tmp_path: Path, clip_file: Path
+) -> None:
+    """Tensors that were kept before there were options are found."""
+    Conditioner(IndexTTS2(nano), tmp_path).voice(Reference(clip_file, "a" * 64), None)
+    name = hashlib.sha256(f"1:voice:{'a' * 64}:{nano.fingerprint}".encode()).hexdigest()
+    assert [path.name for path in tmp_path.iterdir()] == [f"voice-{name}.safetensors"]
+
+
+def test_each_choice_of_options_has_tensors_of_its_own(nano: LoadedModel, tmp_path: Path, clip_file: Path) -> None:
+    quiet = tmp_path / "quiet.wav"
+    samples = decode_reference(clip_file).samples.numpy()
+    padded = np.concatenate((np.zeros(8_000), samples, np.zeros(8_000))) * 0.02
+    soundfile.write(quiet, padded, 16_000, subtype="FLOAT")
+    chosen = [ReferenceOptions(trim, level) for trim in (False, True) for level in (False, True)]
+    references = [Reference(quiet, "b" * 64, options) for options in chosen]
+    conditioner = Conditioner(IndexTTS2(nano), tmp_path / "kept")
+    made = [conditioner.voice(reference, None) for reference in references]
+    assert conditioner.prompt_encodes == 4
+    again = Conditioner(IndexTTS2(nano), tmp_path / "kept")
+    for index, reference in enumerate(references):
+        found = again.find_voice(reference.key)
+        assert found is not None and _same(found, made[index])
+        assert not any(_same(found, other) for other in made[:index])
+    # A mended level is heard in the mel that S2M continues.
+    assert float((made[0].prompt_mel - made[1].prompt_mel).max()) > 1.0

@@ -12,7 +12,15 @@ import grpc.aio
 from google.protobuf import field_mask_pb2
 
 from oncue.errors import InvalidRequest, typed_errors
-from oncue.references import INLINE_LIMIT_BYTES, ClipSource, ReferenceClip, clip_bytes, parts, reference_clip
+from oncue.references import (
+    INLINE_LIMIT_BYTES,
+    ClipSource,
+    ReferenceClip,
+    clip_bytes,
+    options_message,
+    parts,
+    reference_clip,
+)
 from oncue.v1 import emotion_pb2, emotion_service_pb2, emotion_service_pb2_grpc
 
 __all__ = [
@@ -74,16 +82,29 @@ class Emotions:
         *,
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
+        trim_silence: bool = False,
+        keep_level: bool = False,
     ) -> Emotion:
-        """Registers an emotion. `emotion_id` matches [a-z][a-z0-9-]{2,62}. A large clip goes in parts."""
+        """Registers an emotion. `emotion_id` matches [a-z][a-z0-9-]{2,62}. A large clip goes in parts.
+
+        `trim_silence` and `keep_level` are for clips, as in Voices.create; InvalidRequest with another source.
+        """
         if isinstance(source, Path | bytes):
             source = await clip_bytes(source)
             if len(source) > INLINE_LIMIT_BYTES:
-                return await self.upload(emotion_id, source, display_name=display_name, labels=labels)
+                return await self.upload(
+                    emotion_id,
+                    source,
+                    display_name=display_name,
+                    labels=labels,
+                    trim_silence=trim_silence,
+                    keep_level=keep_level,
+                )
         request = emotion_service_pb2.CreateEmotionRequest(
             emotion_id=emotion_id,
             emotion=emotion_service_pb2.Emotion(display_name=display_name, labels=labels),
             source=await source_message(source),
+            options=options_message(trim_silence, keep_level),
         )
         with typed_errors():
             return _emotion((await self._stub.CreateEmotion(request)).emotion)
@@ -95,10 +116,14 @@ class Emotions:
         *,
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
+        trim_silence: bool = False,
+        keep_level: bool = False,
     ) -> Emotion:
         """As `create` with a clip, always in parts."""
         header = emotion_service_pb2.UploadEmotionHeader(
-            emotion_id=emotion_id, emotion=emotion_service_pb2.Emotion(display_name=display_name, labels=labels)
+            emotion_id=emotion_id,
+            emotion=emotion_service_pb2.Emotion(display_name=display_name, labels=labels),
+            options=options_message(trim_silence, keep_level),
         )
         requests = _upload_requests(header, await clip_bytes(clip))
         with typed_errors():

@@ -44,10 +44,13 @@ class ServerInfo:
     native_rate_hz: int
     token_rate_hz: float
     duration_control: str
-    """`trained`: the model was taught to speak in a given number of tokens; `constructed`: the server forces it."""
+    """`trained`: the model was taught to speak in a given number of tokens; `constructed`: the server forces it;
+    `experiment`: that, and the model is told, whether it was taught to listen or not."""
     default_voice: str
     """`voices/{id}`, or empty."""
     limits: Limits
+    decoding: str
+    """`streaming`: audio leaves while later tokens are drawn; `reference`: beams, as the public implementation has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +82,13 @@ class UtterancePlan:
     max_tokens: int
     emotion_weights: Mapping[str, float] | None
     """What an emotion by weights or in words comes down to; None for a clip or no emotion."""
+    duration_control: str
+    """How a length would be reached: as ServerInfo.duration_control; `unspecified` by a server that does not say."""
 
 
 def server_info(message: server_service_pb2.ServerInfo) -> ServerInfo:
     """The value of a message."""
     limits = message.limits
-    control = server_service_pb2.DurationControl.Name(message.duration_control)
     return ServerInfo(
         model=message.model,
         fingerprint=message.fingerprint,
@@ -95,7 +99,7 @@ def server_info(message: server_service_pb2.ServerInfo) -> ServerInfo:
         emotion_from_words=message.emotion_from_words,
         native_rate_hz=message.native_rate_hz,
         token_rate_hz=message.token_rate_hz,
-        duration_control=control.removeprefix("DURATION_CONTROL_").lower(),
+        duration_control=_control(message.duration_control),
         default_voice=message.default_voice,
         limits=Limits(
             max_text_chars=limits.max_text_chars,
@@ -109,6 +113,7 @@ def server_info(message: server_service_pb2.ServerInfo) -> ServerInfo:
             max_sample_rate_hz=limits.max_sample_rate_hz,
             requests_per_second=limits.requests_per_second,
         ),
+        decoding=server_service_pb2.Decoding.Name(message.decoding).removeprefix("DECODING_").lower(),
     )
 
 
@@ -135,4 +140,9 @@ def utterance_plan(message: speech_service_pb2.PlanUtteranceResponse) -> Utteran
         min_tokens=message.min_tokens,
         max_tokens=message.max_tokens,
         emotion_weights=weights_of(message.emotion_weights) if message.HasField("emotion_weights") else None,
+        duration_control=_control(message.duration_control),
     )
+
+
+def _control(value: server_service_pb2.DurationControl.ValueType) -> str:
+    return server_service_pb2.DurationControl.Name(value).removeprefix("DURATION_CONTROL_").lower()

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from oncue.v1 import audio_pb2
 
-__all__ = ["INLINE_LIMIT_BYTES", "ClipSource", "ReferenceClip", "clip_bytes", "parts", "reference_clip"]
+__all__ = [
+    "INLINE_LIMIT_BYTES",
+    "ClipSource",
+    "ReferenceClip",
+    "clip_bytes",
+    "options_message",
+    "parts",
+    "reference_clip",
+]
 
 ClipSource = str | Path | bytes
 """A path to a WAV, FLAC, Ogg or MP3 file, or the bytes of one."""
@@ -34,6 +42,14 @@ class ReferenceClip:
     silent_share: float
     warnings: tuple[str, ...]
     """What may make the clip a poor prompt, for people."""
+    trim_silence: bool
+    keep_level: bool
+    """How the clip becomes a prompt, as it was asked for."""
+    applied_gain_db: float
+    """How much louder it is as a prompt; 0: as it came."""
+    trimmed_start_s: float
+    trimmed_end_s: float
+    """Silence that is cut off its ends."""
 
 
 async def clip_bytes(source: ClipSource) -> bytes:
@@ -49,6 +65,13 @@ def parts(data: bytes) -> Iterator[bytes]:
         yield data[begin : begin + _PART_BYTES]
 
 
+def options_message(trim_silence: bool, keep_level: bool) -> audio_pb2.ReferenceOptions | None:
+    """The message of options; None where they are the defaults."""
+    if not trim_silence and not keep_level:
+        return None
+    return audio_pb2.ReferenceOptions(trim_silence=trim_silence, keep_level=keep_level)
+
+
 def reference_clip(message: audio_pb2.ReferenceAudio) -> ReferenceClip:
     """The value of a message."""
     return ReferenceClip(
@@ -61,4 +84,9 @@ def reference_clip(message: audio_pb2.ReferenceAudio) -> ReferenceClip:
         clipped_share=message.quality.clipped_share,
         silent_share=message.quality.silent_share,
         warnings=tuple(message.quality.warnings),
+        trim_silence=message.options.trim_silence,
+        keep_level=message.options.keep_level,
+        applied_gain_db=message.quality.applied_gain_db,
+        trimmed_start_s=message.quality.trimmed_start.ToNanoseconds() / 1e9,
+        trimmed_end_s=message.quality.trimmed_end.ToNanoseconds() / 1e9,
     )

@@ -10,7 +10,15 @@ import grpc.aio
 from google.protobuf import field_mask_pb2
 
 from oncue.errors import typed_errors
-from oncue.references import INLINE_LIMIT_BYTES, ClipSource, ReferenceClip, clip_bytes, parts, reference_clip
+from oncue.references import (
+    INLINE_LIMIT_BYTES,
+    ClipSource,
+    ReferenceClip,
+    clip_bytes,
+    options_message,
+    parts,
+    reference_clip,
+)
 from oncue.v1 import voice_service_pb2, voice_service_pb2_grpc
 
 __all__ = ["Voice", "Voices", "voice_name"]
@@ -49,18 +57,29 @@ class Voices:
         *,
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
+        trim_silence: bool = False,
+        keep_level: bool = False,
     ) -> Voice:
         """Registers and prepares a voice from one clip of at least a second of one speaker.
 
         `voice_id` matches [a-z][a-z0-9-]{2,62}. The clip goes in one request, or in parts when it is large.
+        `trim_silence` cuts silence off its ends; `keep_level` takes a clip that is far too quiet or too loud as it is.
         """
         data = await clip_bytes(clip)
         if len(data) > INLINE_LIMIT_BYTES:
-            return await self.upload(voice_id, data, display_name=display_name, labels=labels)
+            return await self.upload(
+                voice_id,
+                data,
+                display_name=display_name,
+                labels=labels,
+                trim_silence=trim_silence,
+                keep_level=keep_level,
+            )
         request = voice_service_pb2.CreateVoiceRequest(
             voice_id=voice_id,
             voice=voice_service_pb2.Voice(display_name=display_name, labels=labels),
             audio=data,
+            options=options_message(trim_silence, keep_level),
         )
         with typed_errors():
             return _voice((await self._stub.CreateVoice(request)).voice)
@@ -72,10 +91,14 @@ class Voices:
         *,
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
+        trim_silence: bool = False,
+        keep_level: bool = False,
     ) -> Voice:
         """As `create`, always in parts."""
         header = voice_service_pb2.UploadVoiceHeader(
-            voice_id=voice_id, voice=voice_service_pb2.Voice(display_name=display_name, labels=labels)
+            voice_id=voice_id,
+            voice=voice_service_pb2.Voice(display_name=display_name, labels=labels),
+            options=options_message(trim_silence, keep_level),
         )
         requests = _upload_requests(header, await clip_bytes(clip))
         with typed_errors():

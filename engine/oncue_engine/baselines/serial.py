@@ -190,7 +190,7 @@ class SerialPipeline:
         if utterance.delivery.closed:
             return
         with self._condition:
-            utterance.delivery.open(len(utterance.script.lengths))
+            utterance.delivery.open(len(utterance.script.lengths), utterance.script.sampling)
         voice, emotion = self._prompts(utterance)
         live.speech = Speech(utterance.script, voice, emotion, self.clock)
         with closing(self._way.speak(live.speech)) as made:

@@ -27,7 +27,7 @@ _MAX_REPETITION_PENALTY = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """One uniform number in [0, 1) for each step of a segment (Philox 4x64, counter-based)."""
+    """Uniform numbers in [0, 1) for each step of a segment, one or many (Philox 4x64, counter-based)."""
 
     seed: int
     segment: int
@@ -40,10 +40,18 @@ class Draws:
         """The numbers of steps 0 to count - 1, made at once: setting up the generator costs more than they do."""
         return self._from(0, count)
 
+    def many(self, step: int, count: int) -> npt.NDArray[np.float64]:
+        """[count] numbers of one step, for samplers that weigh every candidate."""
+        # The counter's second word keeps them apart from each other step's, and from those of `uniform`.
+        raw = np.random.Philox(key=self._key(), counter=[0, step + 1, 0, 0]).random_raw(count)
+        return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def _key(self) -> npt.NDArray[np.uint64]:
+        return np.array([self.seed & (2**64 - 1), _SAMPLING_DOMAIN | self.segment], dtype=np.uint64)
+
     def _from(self, step: int, count: int) -> list[float]:
-        key = np.array([self.seed & (2**64 - 1), _SAMPLING_DOMAIN | self.segment], dtype=np.uint64)
         # A step of the counter gives four numbers; the first is the step's.
-        raw = np.random.Philox(key=key, counter=step).random_raw(4 * count)[::4]
+        raw = np.random.Philox(key=self._key(), counter=step).random_raw(4 * count)[::4]
         numbers: list[float] = ((raw >> np.uint64(11)) * 2.0**-53).tolist()
         return numbers
 

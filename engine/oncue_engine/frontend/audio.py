@@ -13,18 +13,32 @@ from torch import Tensor
 
 from oncue_engine.errors import ReferenceRejected
 
-__all__ = ["MAX_SECONDS", "MIN_SECONDS", "ReferenceQuality", "Waveform", "decode_reference", "quality"]
+__all__ = [
+    "FRAME_SECONDS",
+    "MAX_SECONDS",
+    "MIN_SECONDS",
+    "ReferenceQuality",
+    "Waveform",
+    "decode_reference",
+    "loudness_dbfs",
+    "quality",
+    "sounding",
+]
 
 MIN_SECONDS = 1.0
 """Below this a clip says too little about a voice."""
 MAX_SECONDS = 600.0
 """Above this a clip is a mistake: models hear the first 15 s or so."""
+FRAME_SECONDS = 0.02
+"""Levels are measured over this long."""
 
 _FIELD = "reference_audio"
 _MAX_BYTES = 256 * 1024 * 1024
+_MAX_VALUES = 256 * 2**20
+"""Samples of all channels, 1 GiB of them: ten minutes of eight channels at 48 kHz, and no more where a small file of
+silence claims a large rate."""
 _RATES_HZ = range(4_000, 400_000)
 _SILENT_RMS = 10 ** (-70 / 20)  # a whole clip softer than this holds no voice
-_FRAME_SECONDS = 0.02
 _SILENT_BELOW_LOUD = 10 ** (-40 / 20)  # a frame this far under the loud frames is a pause
 _LOUD_QUANTILE = 0.95
 _FULL_SCALE = 0.999
@@ -66,13 +80,20 @@ class ReferenceQuality:
     silent_share: float
     """Share of 20 ms frames that are 40 dB or more under the loud ones."""
     warnings: tuple[str, ...]
+    applied_gain_db: float = 0.0
+    """What the clip is louder by as a prompt; the figures above are of the clip as it came."""
+    trimmed_start_s: float = 0.0
+    """Silence that is cut off its beginning."""
+    trimmed_end_s: float = 0.0
+    """Silence that is cut off its end."""
 
 
 def decode_reference(source: Path | str | bytes) -> Waveform:
     """Decode a file, or a file's bytes, of any kind libsndfile reads (WAV, FLAC, OGG, MP3, ...), and check it.
 
     Raises ReferenceRejected, field `reference_audio`: REFERENCE_EMPTY, REFERENCE_NOT_AUDIO, REFERENCE_TOO_SHORT
-    (metadata `min_seconds`, `seconds`), REFERENCE_TOO_LONG (`max_seconds`, or `max_bytes`), REFERENCE_SILENT.
+    (metadata `min_seconds`, `seconds`), REFERENCE_TOO_LONG (`max_seconds`, `max_bytes` or `max_samples`),
+    REFERENCE_SILENT.
     """
     data = source if isinstance(source, bytes) else _read(Path(source))
     if not data:
@@ -96,7 +117,7 @@ def quality(waveform: Waveform) -> ReferenceQuality:
     samples = waveform.samples
     loudness = loudness_dbfs(samples)
     clipped = (samples.abs() >= _FULL_SCALE).float().mean().item()
-    silent = _silent_share(samples, max(1, round(_FRAME_SECONDS * waveform.sample_rate_hz)))
+    silent = 1.0 - sounding(waveform).float().mean().item()
     remarks = (
         (waveform.seconds < _WARN_SHORT_SECONDS, f"short: {waveform.seconds:.1f} s; 5 s or more carry a voice better"),
         (clipped > _WARN_CLIPPED_SHARE, f"clipped: {clipped:.1%} of the samples are at full scale"),
@@ -114,6 +135,15 @@ def quality(waveform: Waveform) -> ReferenceQuality:
         silent_share=silent,
         warnings=tuple(remark for applies, remark in remarks if applies),
     )
+
+
+def sounding(waveform: Waveform) -> Tensor:
+    """[frames] bool, one for each whole FRAME_SECONDS: whether it is less than 40 dB under the loud frames."""
+    frame = max(1, round(FRAME_SECONDS * waveform.sample_rate_hz))
+    frames = waveform.samples[: waveform.samples.shape[0] // frame * frame].view(-1, frame)
+    levels = frames.square().mean(dim=1).sqrt()
+    loud = torch.quantile(levels, _LOUD_QUANTILE)
+    return levels >= max(loud.item() * _SILENT_BELOW_LOUD, _SILENT_RMS)
 
 
 def loudness_dbfs(samples: Tensor) -> float:
@@ -148,7 +178,15 @@ def _decode(data: bytes) -> Waveform:
                     seconds=f"{frames / rate:.3f}",
                 )
             # One frame over the limit is asked for at most, whatever a compressed file's header claims.
-            samples = file.read(int(MAX_SECONDS * rate) + 1, dtype="float32", always_2d=True)
+            wanted = min(frames, int(MAX_SECONDS * rate) + 1)
+            if wanted * channels > _MAX_VALUES:
+                raise _rejected(
+                    "TOO_LONG",
+                    f"the reference audio has {wanted} samples in each of {channels} channels, too many",
+                    max_samples=str(_MAX_VALUES // channels),
+                )
+            # In one go: the library seeks between two reads, and MP3 is not the same after a seek.
+            samples = file.read(wanted, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise _rejected("NOT_AUDIO", f"the reference is not audio that can be decoded: {error}") from error
     if samples.shape[0] == 0:
@@ -157,13 +195,6 @@ def _decode(data: bytes) -> Waveform:
     if not torch.isfinite(mono).all():
         raise _rejected("NOT_AUDIO", "the reference audio has samples that are not numbers")
     return Waveform(samples=mono, sample_rate_hz=rate, channels=channels)
-
-
-def _silent_share(samples: Tensor, frame: int) -> float:
-    frames = samples[: samples.shape[0] // frame * frame].view(-1, frame)
-    levels = frames.square().mean(dim=1).sqrt()
-    loud = torch.quantile(levels, _LOUD_QUANTILE)
-    return (levels < max(loud.item() * _SILENT_BELOW_LOUD, _SILENT_RMS)).float().mean().item()
 
 
 def _too_large(size: int) -> ReferenceRejected:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..checkpoints.loaded import LoadedModel
 from ..conditioning import VoiceConditioning
 from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
+from ..decoding.reference_stage import ReferenceStage
 from ..model.packed_vocoder import inference_form
 from ..options import ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
@@ -45,16 +46,22 @@ class IndexTTS2(IndexTTSFamily):
 
 
 class IndexTTS2Tokens:
-    """`model_interface.TokenStage`."""
+    """`model_interface.TokenStage`: the prefix of each segment, then whatever decoding the options name."""
 
     def __init__(self, networks: LoadedModel, options: ResolvedOptions) -> None:
         self._t2s = networks.t2s
+        self._experiment = options.duration_row_experiment
         speech = networks.config.speech
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
+        capacity = networks.config.t2s.conditioning_rows + longest
+        self._batch: TokenBatch | ReferenceStage
+        if options.beams is not None:
+            self._batch = ReferenceStage(networks.t2s, options.beams, capacity)
+            return
         self._batch = TokenBatch(
             networks.t2s,
             _slots(networks),
-            networks.config.t2s.conditioning_rows + longest,
+            capacity,
             precision=options.weights,
             threads=options.threads,
             padded=options.deterministic,
@@ -68,8 +75,8 @@ class IndexTTS2Tokens:
         self, voice: VoiceConditioning, emotion: Tensor, text_ids: tuple[int, ...], spec: SequenceSpec
     ) -> Sequence:
         assert isinstance(voice, IndexTTS2Voice)
-        language = self._language(text_ids)
-        prefix = prefix_rows(self._t2s, voice.latents, emotion, spec.told_tokens, text_ids, language)
+        told, language = spec.told_tokens, self._language(text_ids)
+        prefix = prefix_rows(self._t2s, voice.latents, emotion, told, text_ids, language, experiment=self._experiment)
         return self._batch.start(prefix, spec)
 
     def step(self, sequences: Rows[Sequence]) -> None:

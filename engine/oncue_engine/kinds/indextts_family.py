@@ -6,6 +6,7 @@ from ..checkpoints.config import SpeechConfig
 from ..checkpoints.loaded import LoadedModel
 from ..checkpoints.pace import Pace
 from ..frontend.text import TextReader
+from ..options import DecodingName
 from ..words.student import WordsToEmotion
 
 __all__ = ["IndexTTSFamily"]
@@ -15,6 +16,7 @@ class IndexTTSFamily:
     """Read off the networks."""
 
     takes_emotion_clips = True
+    decodings: tuple[DecodingName, ...] = ("streaming", "reference")
 
     def __init__(self, networks: LoadedModel) -> None:
         self.networks = networks
@@ -55,6 +57,11 @@ class IndexTTSFamily:
     @property
     def duration_control(self) -> str:
         return "trained" if self.networks.config.t2s.duration_row == "tied" else "constructed"
+
+    @property
+    def duration_experiment(self) -> bool:
+        """IndexTTS-2 has two speed rows, and nobody says what the second was trained for (spec 3.7)."""
+        return self.networks.config.t2s.duration_row == "speed_rows"
 
     @property
     def hop_samples(self) -> int:

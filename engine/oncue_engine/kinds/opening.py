@@ -14,13 +14,14 @@ from .indextts25 import IndexTTS25
 
 __all__ = ["open_model"]
 
-Opener = Callable[[str | Path], tuple[str, SpeechModel]]
-"""A name of --model -> (what the engine calls it, the model)."""
+Opener = Callable[[str | Path, Path | None], tuple[str, SpeechModel]]
+"""A name of --model, and the hub cache -> (what the engine calls it, the model)."""
 
 
-def open_model(model: str | Path) -> tuple[str, SpeechModel]:
+def open_model(model: str | Path, hub_cache: Path | None = None) -> tuple[str, SpeechModel]:
     """(what the engine calls it, the model). A folder says its kind in config.yaml; without a word it is IndexTTS2.
 
+    Models of the hub are looked for in `hub_cache` (None: where the hub's tools keep files), never fetched here.
     CheckpointError for files that are missing, misshapen or corrupt, and MODEL_KIND_UNKNOWN.
     """
     kind = model_kind(Path(model))
@@ -28,12 +29,12 @@ def open_model(model: str | Path) -> tuple[str, SpeechModel]:
         raise CheckpointError(
             f"{model} is of the kind {kind!r}; known are {', '.join(_KINDS)}", reason="MODEL_KIND_UNKNOWN"
         )
-    return _KINDS[kind](model)
+    return _KINDS[kind](model, hub_cache)
 
 
-def _indextts2(model: str | Path) -> tuple[str, SpeechModel]:
+def _indextts2(model: str | Path, hub_cache: Path | None) -> tuple[str, SpeechModel]:
     """Of either public version: which one is in the networks."""
-    name, networks = load_named(model)
+    name, networks = load_named(model, hub_cache)
     return name, (IndexTTS25 if networks.config.decodes_codes else IndexTTS2)(networks)
 
 

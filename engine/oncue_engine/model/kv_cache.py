@@ -51,5 +51,5 @@ class KVCache:
         if sources == list(range(len(sources))):
             return
         for tensor in (self.k, self.v):
-            live = tensor[:, : len(sources), :, :length]
-            live.copy_(tensor[:, sources, :, :length])
+            for layer in tensor:  # one by one: what is being moved is in memory twice meanwhile
+                layer[: len(sources), :, :length] = layer[sources, :, :length]

@@ -87,10 +87,14 @@ class T2S(nn.Module):
 
     # Rows of the sequence
 
-    def conditioning_rows(self, latents: Tensor, emotion: Tensor, num_tokens: Tensor | None) -> Tensor:
+    def conditioning_rows(
+        self, latents: Tensor, emotion: Tensor, num_tokens: Tensor | None, *, experiment: bool = False
+    ) -> Tensor:
         """latents [B,K,M], emotion [B,M] -> [B,R,M], the prefix before the text (spec 3.3).
 
-        The emotion is added to the latents only. Kind `speed_rows`: speed_emb[1], speed_emb[0] (num_tokens unused).
+        The emotion is added to the latents only. Kind `speed_rows`: speed_emb[1], speed_emb[0]; num_tokens is unused,
+        but with `experiment` the first of the two is its code position row, or the table's last, where it is above 0: a
+        hypothesis about the public weights (spec 3.7).
         Kind `tied`: the code position row of num_tokens [B] int64, zero where it is 0 or None (the length is free).
         Kind `zero_rows`: two rows of zeros (num_tokens unused; spec 9).
         """
@@ -98,6 +102,11 @@ class T2S(nn.Module):
         rows = latents + emotion[:, None]
         if self.config.duration_row == "speed_rows":
             speed = self.speed_emb.weight.flip(0).expand(batch, -1, -1)  # row 1 comes first
+            if experiment and num_tokens is not None:
+                table = self.mel_pos_embedding.emb
+                told = table(num_tokens.clamp(max=table.num_embeddings - 1))  # [B, M]
+                first = torch.where((num_tokens > 0)[:, None], told, speed[:, 0])
+                speed = torch.stack((first, speed[:, 1]), dim=1)
             return torch.cat((rows, speed), dim=1)
         if self.config.duration_row == "zero_rows":
             return functional.pad(rows, (0, 0, 0, 2))

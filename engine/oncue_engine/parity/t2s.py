@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from oncue_engine.decoding import reference
+from oncue_engine.decoding.beam_search import BeamLimits, BeamOptions
 from oncue_engine.errors import CheckpointError
 from oncue_engine.model.emotion_bank import EmotionBank, mix_bank, mix_rows, nearest_rows, normalize_weights
 from oncue_engine.model.gpt import prefill
@@ -90,9 +91,9 @@ def language_model(golden: GoldenFile) -> dict[str, Tensor]:
     penalized, _ = reference.greedy(model, prefix, outputs["greedy_codes_rep10"].shape[1], 10.0)
 
     def beams(output: str, penalty: float) -> Tensor:
-        options = reference.BeamOptions(sample=False, repetition_penalty=penalty)
+        options = BeamOptions(sample=False, repetition_penalty=penalty)
         length = outputs[output].shape[1]
-        found = reference.beam_search(model, prefix, max(length, codes.shape[1]), options)
+        found = reference.beam_search(model, prefix, BeamLimits(max(length, codes.shape[1])), options)
         lacking = max(length - found.shape[1], 0)
         return functional.pad(found, (0, lacking), value=model.config.stop_mel_token)  # stop is the padding too
 

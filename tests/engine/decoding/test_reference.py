@@ -10,18 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from oncue_engine.decoding.reference import (
-    BeamOptions,
-    beam_search,
-    cut_at_stop,
-    draw,
-    filter_scores,
-    forced_logits,
-    greedy,
-    latent_pass,
-    penalize,
-    prefix_rows,
-)
+from oncue_engine.decoding.beam_search import BeamLimits, BeamOptions, draw, filter_scores, penalize
+from oncue_engine.decoding.reference import beam_search, cut_at_stop, forced_logits, greedy, latent_pass, prefix_rows
+from oncue_engine.decoding.sampling import Draws
 from oncue_engine.model.t2s import T2S, ConditionConfig, T2SConfig
 from oncue_engine.parity.golden_file import read_golden
 from oncue_engine.parity.t2s import SETS
@@ -137,9 +128,11 @@ def test_repetition_penalty_of_beams_acts_on_log_probabilities(t2s: T2S, prefix:
     fixed(t2s, biases)
     options = BeamOptions(beams=1, sample=False, repetition_penalty=10.0)
     # 10 * log 0.9 = -1.05 still beats log 0.06 = -2.8; so does a second 1. With a penalty of 30 it no longer does.
-    assert beam_search(t2s, prefix, 2, options).tolist() == [[1, 1]]
+    assert beam_search(t2s, prefix, BeamLimits(2), options).tolist() == [[1, 1]]
     options = BeamOptions(beams=1, sample=False, repetition_penalty=30.0)
-    assert beam_search(t2s, prefix, 2, options).tolist() == [[8, 1]]  # 30 * log 0.9 = -3.16 beats log 0.04 = -3.22
+    assert beam_search(t2s, prefix, BeamLimits(2), options).tolist() == [
+        [8, 1]
+    ]  # 30 * log 0.9 = -3.16 beats log 0.04 = -3.22
 
 
 def test_penalty_by_sign() -> None:
@@ -167,21 +160,25 @@ def naive_beams(t2s: T2S, prefix: Tensor, steps: int, beams: int, penalty: float
 @torch.no_grad()
 def test_beams_equal_a_naive_search(t2s: T2S, prefix: Tensor, beams: int, penalty: float) -> None:
     options = BeamOptions(beams=beams, sample=False, repetition_penalty=penalty)
-    assert beam_search(t2s, prefix, 6, options).tolist() == [naive_beams(t2s, prefix, 6, beams, penalty)]
+    assert beam_search(t2s, prefix, BeamLimits(6), options).tolist() == [naive_beams(t2s, prefix, 6, beams, penalty)]
 
 
 def test_search_ends_when_no_beam_can_beat_the_finished(t2s: T2S, prefix: Tensor) -> None:
     fixed(t2s, {4: 0.0, STOP: 3.0})  # stop at once is the best hypothesis, then 4 stop, then 4 4 stop
-    assert beam_search(t2s, prefix, 20, PLAIN).shape == (1, 0)
+    assert beam_search(t2s, prefix, BeamLimits(20), PLAIN).shape == (1, 0)
     fixed(t2s, {4: 0.0, STOP: 3.0})
-    found = beam_search(t2s, prefix, 1, BeamOptions(beams=1, sample=False))
+    found = beam_search(t2s, prefix, BeamLimits(1), BeamOptions(beams=1, sample=False))
     assert found.shape == (1, 0)
 
 
 def test_length_penalty_favours_longer(t2s: T2S, prefix: Tensor) -> None:
     fixed(t2s, {4: 1.0, STOP: 0.0})
-    short = beam_search(t2s, prefix, 6, BeamOptions(sample=False, repetition_penalty=1.0, length_penalty=0.0))
-    long = beam_search(t2s, prefix, 6, BeamOptions(sample=False, repetition_penalty=1.0, length_penalty=3.0))
+    short = beam_search(
+        t2s, prefix, BeamLimits(6), BeamOptions(sample=False, repetition_penalty=1.0, length_penalty=0.0)
+    )
+    long = beam_search(
+        t2s, prefix, BeamLimits(6), BeamOptions(sample=False, repetition_penalty=1.0, length_penalty=3.0)
+    )
     assert short.shape[1] < long.shape[1]
 
 
@@ -189,7 +186,7 @@ def test_draw_tolerates_fewer_possible_candidates_than_wanted() -> None:
     scores = torch.full((12,), -torch.inf)
     scores[[2, 7]] = torch.tensor([-1.0, -0.5])
     scores[[3, 4]] = -1e9
-    picks = draw(scores, 6, None).tolist()
+    picks = draw(scores, 6, Draws(0, 0).many(0, 12)).tolist()
     assert picks[:2] == [7, 2] and set(picks[2:4]) == {3, 4}
     assert len(set(picks)) == 6
 
@@ -197,16 +194,16 @@ def test_draw_tolerates_fewer_possible_candidates_than_wanted() -> None:
 def test_first_sampled_step_has_one_live_beam_with_two_candidates(t2s: T2S, prefix: Tensor) -> None:
     fixed(t2s, {4: 5.0, 5: 4.0})  # two possible codes for six draws
     options = BeamOptions(top_k=2, top_p=1.0, repetition_penalty=1.0)
-    found = beam_search(t2s, prefix, 5, options, torch.Generator().manual_seed(0))
+    found = beam_search(t2s, prefix, BeamLimits(5), options, Draws(0, 0))
     assert found.shape == (1, 5) and set(found[0].tolist()) <= {4, 5}
 
 
 def test_draw_follows_the_probabilities() -> None:
-    generator = torch.Generator().manual_seed(5)
+    draws = Draws(5, 0)
     scores = torch.tensor([0.2, 0.5, 0.3]).log()
-    counts = Counter(int(draw(scores, 1, generator)) for _ in range(3000))
+    counts = Counter(int(draw(scores, 1, draws.many(step, 3))) for step in range(3000))
     assert [counts[i] / 3000 for i in range(3)] == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
-    pairs = Counter(frozenset(draw(scores, 2, generator).tolist()) for _ in range(3000))
+    pairs = Counter(frozenset(draw(scores, 2, draws.many(step, 3)).tolist()) for step in range(3000))
     first = 0.2 * 0.5 / 0.8 + 0.5 * 0.2 / 0.5  # 0 then 1, or 1 then 0
     assert pairs[frozenset((0, 1))] / 3000 == pytest.approx(first, abs=0.03)
 
@@ -226,9 +223,7 @@ def test_filters_cut_in_order_and_leave_two() -> None:
 
 def test_sampled_beams_repeat_with_the_seed(t2s: T2S, prefix: Tensor) -> None:
     options = BeamOptions(temperature=3.0, top_k=32, top_p=1.0)
-    found = [
-        beam_search(t2s, prefix, 8, options, torch.Generator().manual_seed(seed)).tolist() for seed in (1, 1, 2, 3, 4)
-    ]
+    found = [beam_search(t2s, prefix, BeamLimits(8), options, Draws(seed, 0)).tolist() for seed in (1, 1, 2, 3, 4)]
     assert found[0] == found[1]
     assert len({str(codes) for codes in found}) > 1
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from oncue_engine.decoding.reference import BeamOptions, beam_search, cut_at_stop, filter_scores, greedy, prefix_rows
+from oncue_engine.decoding.beam_search import BeamLimits, BeamOptions, filter_scores
+from oncue_engine.decoding.reference import beam_search, cut_at_stop, greedy, prefix_rows
 from oncue_engine.model.t2s import T2S, ConditionConfig, T2SConfig
 
 START, STOP, MAX_TOKENS, WIDTH = 30, 31, 16, 16
@@ -98,7 +99,7 @@ def test_codes_are_those_of_transformers(seed: int) -> None:
                 got = cut_at_stop(greedy(t2s, prefix, MAX_TOKENS, penalty)[0], STOP)
             else:
                 options = BeamOptions(beams=beams, sample=False, repetition_penalty=penalty)
-                got = beam_search(t2s, prefix, MAX_TOKENS, options)
+                got = beam_search(t2s, prefix, BeamLimits(MAX_TOKENS), options)
             assert got.tolist() == want.tolist(), (penalty, beams)
 
 

@@ -174,6 +174,19 @@ def test_prefix_order_is_speed_row_one_then_zero(t2s: T2S) -> None:
     assert torch.equal(rows, t2s.conditioning_rows(latents, emotion, torch.tensor([7, 9])))
 
 
+def test_the_experiment_puts_a_length_into_the_first_of_the_speed_rows(t2s: T2S) -> None:
+    latents, emotion = torch.randn(4, 8, 32), torch.randn(4, 32)
+    table = t2s.mel_pos_embedding.emb.weight
+    asked = torch.tensor([17, 0, len(table) - 1, len(table) + 500])
+    rows = t2s.conditioning_rows(latents, emotion, asked, experiment=True)
+    plain = t2s.conditioning_rows(latents, emotion, None)
+    assert torch.equal(rows[:, :8], plain[:, :8]) and torch.equal(rows[:, 9], plain[:, 9])
+    assert torch.equal(rows[0, 8], table[17])
+    assert torch.equal(rows[1, 8], t2s.speed_emb.weight[1])  # free: the row that is always there
+    assert torch.equal(rows[2, 8], table[-1]) and torch.equal(rows[3, 8], table[-1])
+    assert torch.equal(t2s.conditioning_rows(latents, emotion, None, experiment=True), plain)
+
+
 def test_tied_duration_row_is_the_code_position_row(tied: T2S) -> None:
     latents, emotion = torch.randn(3, 8, 32), torch.randn(3, 32)
     rows = tied.conditioning_rows(latents, emotion, torch.tensor([17, 0, 3]))

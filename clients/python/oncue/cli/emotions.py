@@ -10,6 +10,7 @@ import typer
 from oncue.cli.connection import ServerOption, open_client
 from oncue.cli.inspection import JsonOption
 from oncue.cli.labels import labels, weights
+from oncue.cli.prompting import LevelOption, TrimOption
 from oncue.cli.report import run, show
 from oncue.emotions import Emotion, EmotionSource, Words
 
@@ -26,6 +27,8 @@ def create(
     text: Annotated[str | None, typer.Option(metavar="WORDS", help="The emotion in words.")] = None,
     display_name: Annotated[str, typer.Option(help="A name for people.")] = "",
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="May be repeated.")] = None,
+    trim_silence: TrimOption = False,
+    keep_level: LevelOption = False,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,7 +46,14 @@ def create(
 
     async def work() -> None:
         async with open_client(server) as client:
-            emotion = await client.emotions.create(emotion_id, sources[0], display_name=display_name, labels=marks)
+            emotion = await client.emotions.create(
+                emotion_id,
+                sources[0],
+                display_name=display_name,
+                labels=marks,
+                trim_silence=trim_silence,
+                keep_level=keep_level,
+            )
             show(emotion, as_json=as_json)
 
     run(work())

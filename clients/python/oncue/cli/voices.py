@@ -10,6 +10,7 @@ import typer
 from oncue.cli.connection import ServerOption, open_client
 from oncue.cli.inspection import JsonOption
 from oncue.cli.labels import labels
+from oncue.cli.prompting import LevelOption, TrimOption
 from oncue.cli.report import run, show
 
 __all__ = ["app"]
@@ -23,6 +24,8 @@ def create(
     clip: Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg or MP3, at least a second.")],
     display_name: Annotated[str, typer.Option(help="A name for people.")] = "",
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="May be repeated.")] = None,
+    trim_silence: TrimOption = False,
+    keep_level: LevelOption = False,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,7 +34,14 @@ def create(
 
     async def work() -> None:
         async with open_client(server) as client:
-            voice = await client.voices.create(voice_id, clip, display_name=display_name, labels=marks)
+            voice = await client.voices.create(
+                voice_id,
+                clip,
+                display_name=display_name,
+                labels=marks,
+                trim_silence=trim_silence,
+                keep_level=keep_level,
+            )
             show(voice, as_json=as_json)
 
     run(work())

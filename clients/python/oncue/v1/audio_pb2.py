@@ -25,19 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14oncue/v1/audio.proto\x12\x08oncue.v1\x1a\x1egoogle/protobuf/duration.proto\"h\n\x0b\x41udioFormat\x12)\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x17.oncue.v1.AudioEncoding\x12\x1b\n\x0esample_rate_hz\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_sample_rate_hz\"\xbd\x01\n\x0eReferenceAudio\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0esample_rate_hz\x18\x04 \x01(\x05\x12\x15\n\rloudness_dbfs\x18\x05 \x01(\x01\x12+\n\x07quality\x18\x06 \x01(\x0b\x32\x1a.oncue.v1.ReferenceQuality\"_\n\x10ReferenceQuality\x12\x0c\n\x04peak\x18\x01 \x01(\x01\x12\x15\n\rclipped_share\x18\x02 \x01(\x01\x12\x14\n\x0csilent_share\x18\x03 \x01(\x01\x12\x10\n\x08warnings\x18\x04 \x03(\t*\x7f\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_S16\x10\x01\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_F32\x10\x02\x12\x16\n\x12\x41UDIO_ENCODING_WAV\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14oncue/v1/audio.proto\x12\x08oncue.v1\x1a\x1egoogle/protobuf/duration.proto\"h\n\x0b\x41udioFormat\x12)\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x17.oncue.v1.AudioEncoding\x12\x1b\n\x0esample_rate_hz\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_sample_rate_hz\"\xea\x01\n\x0eReferenceAudio\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0esample_rate_hz\x18\x04 \x01(\x05\x12\x15\n\rloudness_dbfs\x18\x05 \x01(\x01\x12+\n\x07quality\x18\x06 \x01(\x0b\x32\x1a.oncue.v1.ReferenceQuality\x12+\n\x07options\x18\x07 \x01(\x0b\x32\x1a.oncue.v1.ReferenceOptions\"<\n\x10ReferenceOptions\x12\x14\n\x0ctrim_silence\x18\x01 \x01(\x08\x12\x12\n\nkeep_level\x18\x02 \x01(\x08\"\xda\x01\n\x10ReferenceQuality\x12\x0c\n\x04peak\x18\x01 \x01(\x01\x12\x15\n\rclipped_share\x18\x02 \x01(\x01\x12\x14\n\x0csilent_share\x18\x03 \x01(\x01\x12\x10\n\x08warnings\x18\x04 \x03(\t\x12\x17\n\x0f\x61pplied_gain_db\x18\x05 \x01(\x01\x12\x30\n\rtrimmed_start\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0btrimmed_end\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*\x7f\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_S16\x10\x01\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_F32\x10\x02\x12\x16\n\x12\x41UDIO_ENCODING_WAV\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oncue.v1.audio_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDIOENCODING']._serialized_start=461
-  _globals['_AUDIOENCODING']._serialized_end=588
+  _globals['_AUDIOENCODING']._serialized_start=692
+  _globals['_AUDIOENCODING']._serialized_end=819
   _globals['_AUDIOFORMAT']._serialized_start=66
   _globals['_AUDIOFORMAT']._serialized_end=170
   _globals['_REFERENCEAUDIO']._serialized_start=173
-  _globals['_REFERENCEAUDIO']._serialized_end=362
-  _globals['_REFERENCEQUALITY']._serialized_start=364
-  _globals['_REFERENCEQUALITY']._serialized_end=459
+  _globals['_REFERENCEAUDIO']._serialized_end=407
+  _globals['_REFERENCEOPTIONS']._serialized_start=409
+  _globals['_REFERENCEOPTIONS']._serialized_end=469
+  _globals['_REFERENCEQUALITY']._serialized_start=472
+  _globals['_REFERENCEQUALITY']._serialized_end=690
 # @@protoc_insertion_point(module_scope)

@@ -88,6 +88,7 @@ class ReferenceAudio(_message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     LOUDNESS_DBFS_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     sha256: _builtins.str
     """SHA-256 of the uploaded bytes, 64 lower-case hexadecimal digits."""
     size_bytes: _builtins.int
@@ -102,7 +103,11 @@ class ReferenceAudio(_message.Message):
 
     @_builtins.property
     def quality(self) -> Global___ReferenceQuality:
-        """What may make the clip a poor prompt."""
+        """What may make the clip a poor prompt, and what is done about it."""
+
+    @_builtins.property
+    def options(self) -> Global___ReferenceOptions:
+        """How the clip becomes a prompt. Unset: the defaults."""
 
     def __init__(
         self,
@@ -113,14 +118,47 @@ class ReferenceAudio(_message.Message):
         sample_rate_hz: _builtins.int = ...,
         loudness_dbfs: _builtins.float = ...,
         quality: Global___ReferenceQuality | None = ...,
+        options: Global___ReferenceOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "options", b"options", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "loudness_dbfs", b"loudness_dbfs", "quality", b"quality", "sample_rate_hz", b"sample_rate_hz", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "loudness_dbfs", b"loudness_dbfs", "options", b"options", "quality", b"quality", "sample_rate_hz", b"sample_rate_hz", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReferenceAudio: _TypeAlias = ReferenceAudio  # noqa: Y015
+
+@_typing.final
+class ReferenceOptions(_message.Message):
+    """How a clip becomes a prompt. They stay with the voice or emotion that is made from the clip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIM_SILENCE_FIELD_NUMBER: _builtins.int
+    KEEP_LEVEL_FIELD_NUMBER: _builtins.int
+    trim_silence: _builtins.bool
+    """Cuts the silence before the first sound and after the last, and nothing inside: silence is what stays 40 dB or more
+    under the loud parts of the clip, clicks of less than 60 ms included. 100 ms are left at both ends, and
+    ServerInfo.limits.min_reference_duration of the whole. Unset: nothing is cut.
+    """
+    keep_level: _builtins.bool
+    """Takes a clip as it is that is far too quiet or too loud. Unset: one whose speech is under -36 or over -12 dBFS (RMS
+    without pauses) is scaled to the nearer of the two, and one with samples beyond full scale until there are none;
+    others are not touched.
+    """
+    def __init__(
+        self,
+        *,
+        trim_silence: _builtins.bool = ...,
+        keep_level: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_level", b"keep_level", "trim_silence", b"trim_silence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReferenceOptions: _TypeAlias = ReferenceOptions  # noqa: Y015
 
 @_typing.final
 class ReferenceQuality(_message.Message):
@@ -132,15 +170,30 @@ class ReferenceQuality(_message.Message):
     CLIPPED_SHARE_FIELD_NUMBER: _builtins.int
     SILENT_SHARE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    APPLIED_GAIN_DB_FIELD_NUMBER: _builtins.int
+    TRIMMED_START_FIELD_NUMBER: _builtins.int
+    TRIMMED_END_FIELD_NUMBER: _builtins.int
     peak: _builtins.float
     """Largest absolute sample value, 0 to 1."""
     clipped_share: _builtins.float
     """Share of samples at or beyond full scale, 0 to 1."""
     silent_share: _builtins.float
     """Share of the clip that is silence, 0 to 1."""
+    applied_gain_db: _builtins.float
+    """How much louder the clip is as a prompt, in dB; below 0 it is softer. 0 where its level is taken as it is. All
+    other measures are of the clip as it was uploaded.
+    """
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Remarks for people, such as "the clip is clipped". Empty when nothing is wrong."""
+
+    @_builtins.property
+    def trimmed_start(self) -> _duration_pb2.Duration:
+        """Silence that is cut off its beginning (ReferenceOptions.trim_silence), at least 0."""
+
+    @_builtins.property
+    def trimmed_end(self) -> _duration_pb2.Duration:
+        """Silence that is cut off its end, at least 0."""
 
     def __init__(
         self,
@@ -149,10 +202,13 @@ class ReferenceQuality(_message.Message):
         clipped_share: _builtins.float = ...,
         silent_share: _builtins.float = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        applied_gain_db: _builtins.float = ...,
+        trimmed_start: _duration_pb2.Duration | None = ...,
+        trimmed_end: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trimmed_end", b"trimmed_end", "trimmed_start", b"trimmed_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clipped_share", b"clipped_share", "peak", b"peak", "silent_share", b"silent_share", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_gain_db", b"applied_gain_db", "clipped_share", b"clipped_share", "peak", b"peak", "silent_share", b"silent_share", "trimmed_end", b"trimmed_end", "trimmed_start", b"trimmed_start", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

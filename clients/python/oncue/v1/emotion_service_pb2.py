@@ -28,7 +28,7 @@ from oncue.v1 import audio_pb2 as oncue_dot_v1_dot_audio__pb2
 from oncue.v1 import emotion_pb2 as oncue_dot_v1_dot_emotion__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eoncue/v1/emotion_service.proto\x12\x08oncue.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14oncue/v1/audio.proto\x1a\x16oncue/v1/emotion.proto\"\xf2\x02\n\x07\x45motion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\x06labels\x18\x03 \x03(\x0b\x32\x1d.oncue.v1.Emotion.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12-\n\treference\x18\x07 \x01(\x0b\x32\x18.oncue.v1.ReferenceAudioH\x00\x12+\n\x07weights\x18\x08 \x01(\x0b\x32\x18.oncue.v1.EmotionWeightsH\x00\x12\x0f\n\x05words\x18\t \x01(\tH\x00\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06source\"w\n\x14\x43reateEmotionRequest\x12\x12\n\nemotion_id\x18\x01 \x01(\t\x12\"\n\x07\x65motion\x18\x02 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12\'\n\x06source\x18\x03 \x01(\x0b\x32\x17.oncue.v1.EmotionSource\"~\n\x15\x43reateEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\x12)\n\x07weights\x18\x03 \x01(\x0b\x32\x18.oncue.v1.EmotionWeights\"M\n\x13UploadEmotionHeader\x12\x12\n\nemotion_id\x18\x01 \x01(\t\x12\"\n\x07\x65motion\x18\x02 \x01(\x0b\x32\x11.oncue.v1.Emotion\"_\n\x14UploadEmotionRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.oncue.v1.UploadEmotionHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"S\n\x15UploadEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\"!\n\x11GetEmotionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x12GetEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\"<\n\x13ListEmotionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListEmotionsResponse\x12#\n\x08\x65motions\x18\x01 \x03(\x0b\x32\x11.oncue.v1.Emotion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x14UpdateEmotionRequest\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x15UpdateEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\"@\n\x14\x44\x65leteEmotionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04\x65tag\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_etag\"\x17\n\x15\x44\x65leteEmotionResponse2\xf2\x03\n\x0e\x45motionService\x12P\n\rCreateEmotion\x12\x1e.oncue.v1.CreateEmotionRequest\x1a\x1f.oncue.v1.CreateEmotionResponse\x12R\n\rUploadEmotion\x12\x1e.oncue.v1.UploadEmotionRequest\x1a\x1f.oncue.v1.UploadEmotionResponse(\x01\x12G\n\nGetEmotion\x12\x1b.oncue.v1.GetEmotionRequest\x1a\x1c.oncue.v1.GetEmotionResponse\x12M\n\x0cListEmotions\x12\x1d.oncue.v1.ListEmotionsRequest\x1a\x1e.oncue.v1.ListEmotionsResponse\x12P\n\rUpdateEmotion\x12\x1e.oncue.v1.UpdateEmotionRequest\x1a\x1f.oncue.v1.UpdateEmotionResponse\x12P\n\rDeleteEmotion\x12\x1e.oncue.v1.DeleteEmotionRequest\x1a\x1f.oncue.v1.DeleteEmotionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eoncue/v1/emotion_service.proto\x12\x08oncue.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14oncue/v1/audio.proto\x1a\x16oncue/v1/emotion.proto\"\xf2\x02\n\x07\x45motion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\x06labels\x18\x03 \x03(\x0b\x32\x1d.oncue.v1.Emotion.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12-\n\treference\x18\x07 \x01(\x0b\x32\x18.oncue.v1.ReferenceAudioH\x00\x12+\n\x07weights\x18\x08 \x01(\x0b\x32\x18.oncue.v1.EmotionWeightsH\x00\x12\x0f\n\x05words\x18\t \x01(\tH\x00\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06source\"\xa4\x01\n\x14\x43reateEmotionRequest\x12\x12\n\nemotion_id\x18\x01 \x01(\t\x12\"\n\x07\x65motion\x18\x02 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12\'\n\x06source\x18\x03 \x01(\x0b\x32\x17.oncue.v1.EmotionSource\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.oncue.v1.ReferenceOptions\"~\n\x15\x43reateEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\x12)\n\x07weights\x18\x03 \x01(\x0b\x32\x18.oncue.v1.EmotionWeights\"z\n\x13UploadEmotionHeader\x12\x12\n\nemotion_id\x18\x01 \x01(\t\x12\"\n\x07\x65motion\x18\x02 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.oncue.v1.ReferenceOptions\"_\n\x14UploadEmotionRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.oncue.v1.UploadEmotionHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"S\n\x15UploadEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\"!\n\x11GetEmotionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x12GetEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\"<\n\x13ListEmotionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListEmotionsResponse\x12#\n\x08\x65motions\x18\x01 \x03(\x0b\x32\x11.oncue.v1.Emotion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x14UpdateEmotionRequest\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\";\n\x15UpdateEmotionResponse\x12\"\n\x07\x65motion\x18\x01 \x01(\x0b\x32\x11.oncue.v1.Emotion\"@\n\x14\x44\x65leteEmotionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04\x65tag\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_etag\"\x17\n\x15\x44\x65leteEmotionResponse2\xf2\x03\n\x0e\x45motionService\x12P\n\rCreateEmotion\x12\x1e.oncue.v1.CreateEmotionRequest\x1a\x1f.oncue.v1.CreateEmotionResponse\x12R\n\rUploadEmotion\x12\x1e.oncue.v1.UploadEmotionRequest\x1a\x1f.oncue.v1.UploadEmotionResponse(\x01\x12G\n\nGetEmotion\x12\x1b.oncue.v1.GetEmotionRequest\x1a\x1c.oncue.v1.GetEmotionResponse\x12M\n\x0cListEmotions\x12\x1d.oncue.v1.ListEmotionsRequest\x1a\x1e.oncue.v1.ListEmotionsResponse\x12P\n\rUpdateEmotion\x12\x1e.oncue.v1.UpdateEmotionRequest\x1a\x1f.oncue.v1.UpdateEmotionResponse\x12P\n\rDeleteEmotion\x12\x1e.oncue.v1.DeleteEmotionRequest\x1a\x1f.oncue.v1.DeleteEmotionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,32 +41,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMOTION']._serialized_end=528
   _globals['_EMOTION_LABELSENTRY']._serialized_start=473
   _globals['_EMOTION_LABELSENTRY']._serialized_end=518
-  _globals['_CREATEEMOTIONREQUEST']._serialized_start=530
-  _globals['_CREATEEMOTIONREQUEST']._serialized_end=649
-  _globals['_CREATEEMOTIONRESPONSE']._serialized_start=651
-  _globals['_CREATEEMOTIONRESPONSE']._serialized_end=777
-  _globals['_UPLOADEMOTIONHEADER']._serialized_start=779
-  _globals['_UPLOADEMOTIONHEADER']._serialized_end=856
-  _globals['_UPLOADEMOTIONREQUEST']._serialized_start=858
-  _globals['_UPLOADEMOTIONREQUEST']._serialized_end=953
-  _globals['_UPLOADEMOTIONRESPONSE']._serialized_start=955
-  _globals['_UPLOADEMOTIONRESPONSE']._serialized_end=1038
-  _globals['_GETEMOTIONREQUEST']._serialized_start=1040
-  _globals['_GETEMOTIONREQUEST']._serialized_end=1073
-  _globals['_GETEMOTIONRESPONSE']._serialized_start=1075
-  _globals['_GETEMOTIONRESPONSE']._serialized_end=1131
-  _globals['_LISTEMOTIONSREQUEST']._serialized_start=1133
-  _globals['_LISTEMOTIONSREQUEST']._serialized_end=1193
-  _globals['_LISTEMOTIONSRESPONSE']._serialized_start=1195
-  _globals['_LISTEMOTIONSRESPONSE']._serialized_end=1279
-  _globals['_UPDATEEMOTIONREQUEST']._serialized_start=1281
-  _globals['_UPDATEEMOTIONREQUEST']._serialized_end=1388
-  _globals['_UPDATEEMOTIONRESPONSE']._serialized_start=1390
-  _globals['_UPDATEEMOTIONRESPONSE']._serialized_end=1449
-  _globals['_DELETEEMOTIONREQUEST']._serialized_start=1451
-  _globals['_DELETEEMOTIONREQUEST']._serialized_end=1515
-  _globals['_DELETEEMOTIONRESPONSE']._serialized_start=1517
-  _globals['_DELETEEMOTIONRESPONSE']._serialized_end=1540
-  _globals['_EMOTIONSERVICE']._serialized_start=1543
-  _globals['_EMOTIONSERVICE']._serialized_end=2041
+  _globals['_CREATEEMOTIONREQUEST']._serialized_start=531
+  _globals['_CREATEEMOTIONREQUEST']._serialized_end=695
+  _globals['_CREATEEMOTIONRESPONSE']._serialized_start=697
+  _globals['_CREATEEMOTIONRESPONSE']._serialized_end=823
+  _globals['_UPLOADEMOTIONHEADER']._serialized_start=825
+  _globals['_UPLOADEMOTIONHEADER']._serialized_end=947
+  _globals['_UPLOADEMOTIONREQUEST']._serialized_start=949
+  _globals['_UPLOADEMOTIONREQUEST']._serialized_end=1044
+  _globals['_UPLOADEMOTIONRESPONSE']._serialized_start=1046
+  _globals['_UPLOADEMOTIONRESPONSE']._serialized_end=1129
+  _globals['_GETEMOTIONREQUEST']._serialized_start=1131
+  _globals['_GETEMOTIONREQUEST']._serialized_end=1164
+  _globals['_GETEMOTIONRESPONSE']._serialized_start=1166
+  _globals['_GETEMOTIONRESPONSE']._serialized_end=1222
+  _globals['_LISTEMOTIONSREQUEST']._serialized_start=1224
+  _globals['_LISTEMOTIONSREQUEST']._serialized_end=1284
+  _globals['_LISTEMOTIONSRESPONSE']._serialized_start=1286
+  _globals['_LISTEMOTIONSRESPONSE']._serialized_end=1370
+  _globals['_UPDATEEMOTIONREQUEST']._serialized_start=1372
+  _globals['_UPDATEEMOTIONREQUEST']._serialized_end=1479
+  _globals['_UPDATEEMOTIONRESPONSE']._serialized_start=1481
+  _globals['_UPDATEEMOTIONRESPONSE']._serialized_end=1540
+  _globals['_DELETEEMOTIONREQUEST']._serialized_start=1542
+  _globals['_DELETEEMOTIONREQUEST']._serialized_end=1606
+  _globals['_DELETEEMOTIONRESPONSE']._serialized_start=1608
+  _globals['_DELETEEMOTIONRESPONSE']._serialized_end=1631
+  _globals['_EMOTIONSERVICE']._serialized_start=1634
+  _globals['_EMOTIONSERVICE']._serialized_end=2132
 # @@protoc_insertion_point(module_scope)

@@ -117,6 +117,7 @@ class CreateEmotionRequest(_message.Message):
     EMOTION_ID_FIELD_NUMBER: _builtins.int
     EMOTION_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     emotion_id: _builtins.str
     """The new emotion's id, [a-z][a-z0-9-]{2,62}; must not exist. Required."""
     @_builtins.property
@@ -127,16 +128,23 @@ class CreateEmotionRequest(_message.Message):
     def source(self) -> _emotion_pb2.EmotionSource:
         """Where the emotion comes from. Required."""
 
+    @_builtins.property
+    def options(self) -> _audio_pb2.ReferenceOptions:
+        """How a clip becomes a prompt; refused where the source is no clip (REFERENCE_OPTIONS_WITHOUT_AUDIO). Unset: the
+        defaults.
+        """
+
     def __init__(
         self,
         *,
         emotion_id: _builtins.str = ...,
         emotion: Global___Emotion | None = ...,
         source: _emotion_pb2.EmotionSource | None = ...,
+        options: _audio_pb2.ReferenceOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "options", b"options", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "emotion_id", b"emotion_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "emotion_id", b"emotion_id", "options", b"options", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,21 +194,27 @@ class UploadEmotionHeader(_message.Message):
 
     EMOTION_ID_FIELD_NUMBER: _builtins.int
     EMOTION_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     emotion_id: _builtins.str
     """The new emotion's id, [a-z][a-z0-9-]{2,62}; must not exist. Required."""
     @_builtins.property
     def emotion(self) -> Global___Emotion:
         """Display name and labels. Its other fields are ignored. Optional."""
 
+    @_builtins.property
+    def options(self) -> _audio_pb2.ReferenceOptions:
+        """How the clip becomes a prompt. Unset: the defaults."""
+
     def __init__(
         self,
         *,
         emotion_id: _builtins.str = ...,
         emotion: Global___Emotion | None = ...,
+        options: _audio_pb2.ReferenceOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "emotion_id", b"emotion_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion", "emotion_id", b"emotion_id", "options", b"options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from oncue.v1 import audio_pb2 as oncue_dot_v1_dot_audio__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doncue/v1/server_service.proto\x12\x08oncue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14oncue/v1/audio.proto\"\x16\n\x14GetServerInfoRequest\";\n\x15GetServerInfoResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.oncue.v1.ServerInfo\"\xbb\x02\n\nServerInfo\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x11\n\tlanguages\x18\x04 \x03(\t\x12\x10\n\x08\x65motions\x18\x05 \x03(\t\x12\x1a\n\x12\x65motion_from_words\x18\x06 \x01(\x08\x12\x16\n\x0enative_rate_hz\x18\x07 \x01(\x05\x12\x15\n\rtoken_rate_hz\x18\x08 \x01(\x01\x12\x33\n\x10\x64uration_control\x18\t \x01(\x0e\x32\x19.oncue.v1.DurationControl\x12\x15\n\rdefault_voice\x18\n \x01(\t\x12 \n\x06limits\x18\x0b \x01(\x0b\x32\x10.oncue.v1.Limits\x12\x1a\n\x12\x65motion_from_clips\x18\r \x01(\x08\"\xeb\x03\n\x06Limits\x12\x16\n\x0emax_text_chars\x18\x01 \x01(\x05\x12\x1e\n\x16max_tokens_per_segment\x18\x02 \x01(\x05\x12\x39\n\x16min_reference_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x16max_reference_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x16max_inline_audio_bytes\x18\x05 \x01(\x03\x12\x18\n\x10max_upload_bytes\x18\x06 \x01(\x03\x12\x1d\n\x15max_upload_part_bytes\x18\x07 \x01(\x05\x12 \n\x18max_unary_response_bytes\x18\x08 \x01(\x03\x12\x1a\n\x12min_sample_rate_hz\x18\t \x01(\x05\x12\x1a\n\x12max_sample_rate_hz\x18\n \x01(\x05\x12\x31\n\x10stream_encodings\x18\x0b \x03(\x0e\x32\x17.oncue.v1.AudioEncoding\x12\x30\n\x0funary_encodings\x18\x0c \x03(\x0e\x32\x17.oncue.v1.AudioEncoding\x12\x1b\n\x13requests_per_second\x18\r \x01(\x01\"\x17\n\x15GetServerStatsRequest\">\n\x16GetServerStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.oncue.v1.ServerStats\"\xf7\x01\n\x0bServerStats\x12$\n\x06stages\x18\x01 \x03(\x0b\x32\x14.oncue.v1.StageStats\x12\x17\n\x0flive_utterances\x18\x02 \x01(\x05\x12\x16\n\x0eprompt_encodes\x18\x03 \x01(\x03\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x08\x63ounters\x18\x05 \x03(\x0b\x32#.oncue.v1.ServerStats.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"a\n\nStageStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\r\n\x05items\x18\x03 \x01(\x03\x12\'\n\x04\x62usy\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*s\n\x0f\x44urationControl\x12 \n\x1c\x44URATION_CONTROL_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44URATION_CONTROL_TRAINED\x10\x01\x12 \n\x1c\x44URATION_CONTROL_CONSTRUCTED\x10\x02\x32\xb6\x01\n\rServerService\x12P\n\rGetServerInfo\x12\x1e.oncue.v1.GetServerInfoRequest\x1a\x1f.oncue.v1.GetServerInfoResponse\x12S\n\x0eGetServerStats\x12\x1f.oncue.v1.GetServerStatsRequest\x1a .oncue.v1.GetServerStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doncue/v1/server_service.proto\x12\x08oncue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14oncue/v1/audio.proto\"\x16\n\x14GetServerInfoRequest\";\n\x15GetServerInfoResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.oncue.v1.ServerInfo\"\xe1\x02\n\nServerInfo\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x11\n\tlanguages\x18\x04 \x03(\t\x12\x10\n\x08\x65motions\x18\x05 \x03(\t\x12\x1a\n\x12\x65motion_from_words\x18\x06 \x01(\x08\x12\x16\n\x0enative_rate_hz\x18\x07 \x01(\x05\x12\x15\n\rtoken_rate_hz\x18\x08 \x01(\x01\x12\x33\n\x10\x64uration_control\x18\t \x01(\x0e\x32\x19.oncue.v1.DurationControl\x12\x15\n\rdefault_voice\x18\n \x01(\t\x12 \n\x06limits\x18\x0b \x01(\x0b\x32\x10.oncue.v1.Limits\x12$\n\x08\x64\x65\x63oding\x18\x0c \x01(\x0e\x32\x12.oncue.v1.Decoding\x12\x1a\n\x12\x65motion_from_clips\x18\r \x01(\x08\"\xeb\x03\n\x06Limits\x12\x16\n\x0emax_text_chars\x18\x01 \x01(\x05\x12\x1e\n\x16max_tokens_per_segment\x18\x02 \x01(\x05\x12\x39\n\x16min_reference_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x16max_reference_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x16max_inline_audio_bytes\x18\x05 \x01(\x03\x12\x18\n\x10max_upload_bytes\x18\x06 \x01(\x03\x12\x1d\n\x15max_upload_part_bytes\x18\x07 \x01(\x05\x12 \n\x18max_unary_response_bytes\x18\x08 \x01(\x03\x12\x1a\n\x12min_sample_rate_hz\x18\t \x01(\x05\x12\x1a\n\x12max_sample_rate_hz\x18\n \x01(\x05\x12\x31\n\x10stream_encodings\x18\x0b \x03(\x0e\x32\x17.oncue.v1.AudioEncoding\x12\x30\n\x0funary_encodings\x18\x0c \x03(\x0e\x32\x17.oncue.v1.AudioEncoding\x12\x1b\n\x13requests_per_second\x18\r \x01(\x01\"\x17\n\x15GetServerStatsRequest\">\n\x16GetServerStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.oncue.v1.ServerStats\"\xf7\x01\n\x0bServerStats\x12$\n\x06stages\x18\x01 \x03(\x0b\x32\x14.oncue.v1.StageStats\x12\x17\n\x0flive_utterances\x18\x02 \x01(\x05\x12\x16\n\x0eprompt_encodes\x18\x03 \x01(\x03\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x08\x63ounters\x18\x05 \x03(\x0b\x32#.oncue.v1.ServerStats.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"a\n\nStageStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\x03\x12\r\n\x05items\x18\x03 \x01(\x03\x12\'\n\x04\x62usy\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\x94\x01\n\x0f\x44urationControl\x12 \n\x1c\x44URATION_CONTROL_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44URATION_CONTROL_TRAINED\x10\x01\x12 \n\x1c\x44URATION_CONTROL_CONSTRUCTED\x10\x02\x12\x1f\n\x1b\x44URATION_CONTROL_EXPERIMENT\x10\x03*T\n\x08\x44\x65\x63oding\x12\x18\n\x14\x44\x45\x43ODING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x45\x43ODING_STREAMING\x10\x01\x12\x16\n\x12\x44\x45\x43ODING_REFERENCE\x10\x02\x32\xb6\x01\n\rServerService\x12P\n\rGetServerInfo\x12\x1e.oncue.v1.GetServerInfoRequest\x1a\x1f.oncue.v1.GetServerInfoResponse\x12S\n\x0eGetServerStats\x12\x1f.oncue.v1.GetServerStatsRequest\x1a .oncue.v1.GetServerStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +35,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVERSTATS_COUNTERSENTRY']._loaded_options = None
   _globals['_SERVERSTATS_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_DURATIONCONTROL']._serialized_start=1432
-  _globals['_DURATIONCONTROL']._serialized_end=1547
+  _globals['_DURATIONCONTROL']._serialized_start=1471
+  _globals['_DURATIONCONTROL']._serialized_end=1619
+  _globals['_DECODING']._serialized_start=1621
+  _globals['_DECODING']._serialized_end=1705
   _globals['_GETSERVERINFOREQUEST']._serialized_start=97
   _globals['_GETSERVERINFOREQUEST']._serialized_end=119
   _globals['_GETSERVERINFORESPONSE']._serialized_start=121
   _globals['_GETSERVERINFORESPONSE']._serialized_end=180
   _globals['_SERVERINFO']._serialized_start=183
-  _globals['_SERVERINFO']._serialized_end=498
-  _globals['_LIMITS']._serialized_start=501
-  _globals['_LIMITS']._serialized_end=992
-  _globals['_GETSERVERSTATSREQUEST']._serialized_start=994
-  _globals['_GETSERVERSTATSREQUEST']._serialized_end=1017
-  _globals['_GETSERVERSTATSRESPONSE']._serialized_start=1019
-  _globals['_GETSERVERSTATSRESPONSE']._serialized_end=1081
-  _globals['_SERVERSTATS']._serialized_start=1084
-  _globals['_SERVERSTATS']._serialized_end=1331
-  _globals['_SERVERSTATS_COUNTERSENTRY']._serialized_start=1284
-  _globals['_SERVERSTATS_COUNTERSENTRY']._serialized_end=1331
-  _globals['_STAGESTATS']._serialized_start=1333
-  _globals['_STAGESTATS']._serialized_end=1430
-  _globals['_SERVERSERVICE']._serialized_start=1550
-  _globals['_SERVERSERVICE']._serialized_end=1732
+  _globals['_SERVERINFO']._serialized_end=536
+  _globals['_LIMITS']._serialized_start=539
+  _globals['_LIMITS']._serialized_end=1030
+  _globals['_GETSERVERSTATSREQUEST']._serialized_start=1032
+  _globals['_GETSERVERSTATSREQUEST']._serialized_end=1055
+  _globals['_GETSERVERSTATSRESPONSE']._serialized_start=1057
+  _globals['_GETSERVERSTATSRESPONSE']._serialized_end=1119
+  _globals['_SERVERSTATS']._serialized_start=1122
+  _globals['_SERVERSTATS']._serialized_end=1369
+  _globals['_SERVERSTATS_COUNTERSENTRY']._serialized_start=1322
+  _globals['_SERVERSTATS_COUNTERSENTRY']._serialized_end=1369
+  _globals['_STAGESTATS']._serialized_start=1371
+  _globals['_STAGESTATS']._serialized_end=1468
+  _globals['_SERVERSERVICE']._serialized_start=1708
+  _globals['_SERVERSERVICE']._serialized_end=1890
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,10 @@ class _DurationControlEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durat
     """The model was trained to speak in a given number of tokens."""
     DURATION_CONTROL_CONSTRUCTED: _DurationControl.ValueType  # 2
     """The server forces the end and stretches the frames; the model itself does not know of the length."""
+    DURATION_CONTROL_EXPERIMENT: _DurationControl.ValueType  # 3
+    """As CONSTRUCTED, and the model is told the length in a row that it may or may not have been trained to read: a
+    switch of the server for trials with checkpoints that do not say.
+    """
 
 class DurationControl(_DurationControl, metaclass=_DurationControlEnumTypeWrapper):
     """How the loaded model reaches a length."""
@@ -43,7 +47,39 @@ DURATION_CONTROL_TRAINED: DurationControl.ValueType  # 1
 """The model was trained to speak in a given number of tokens."""
 DURATION_CONTROL_CONSTRUCTED: DurationControl.ValueType  # 2
 """The server forces the end and stretches the frames; the model itself does not know of the length."""
+DURATION_CONTROL_EXPERIMENT: DurationControl.ValueType  # 3
+"""As CONSTRUCTED, and the model is told the length in a row that it may or may not have been trained to read: a
+switch of the server for trials with checkpoints that do not say.
+"""
 Global___DurationControl: _TypeAlias = DurationControl  # noqa: Y015
+
+class _Decoding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DecodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decoding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DECODING_UNSPECIFIED: _Decoding.ValueType  # 0
+    """Not used."""
+    DECODING_STREAMING: _Decoding.ValueType  # 1
+    """One token after the other, each final: audio leaves while later tokens are still being drawn."""
+    DECODING_REFERENCE: _Decoding.ValueType  # 2
+    """As the model's public implementation does: beams, final at the end of each segment only. Slower, and audio waits for
+    the segment; other defaults of Sampling.
+    """
+
+class Decoding(_Decoding, metaclass=_DecodingEnumTypeWrapper):
+    """How a server draws semantic tokens."""
+
+DECODING_UNSPECIFIED: Decoding.ValueType  # 0
+"""Not used."""
+DECODING_STREAMING: Decoding.ValueType  # 1
+"""One token after the other, each final: audio leaves while later tokens are still being drawn."""
+DECODING_REFERENCE: Decoding.ValueType  # 2
+"""As the model's public implementation does: beams, final at the end of each segment only. Slower, and audio waits for
+the segment; other defaults of Sampling.
+"""
+Global___Decoding: _TypeAlias = Decoding  # noqa: Y015
 
 @_typing.final
 class GetServerInfoRequest(_message.Message):
@@ -103,6 +139,7 @@ class ServerInfo(_message.Message):
     DURATION_CONTROL_FIELD_NUMBER: _builtins.int
     DEFAULT_VOICE_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    DECODING_FIELD_NUMBER: _builtins.int
     EMOTION_FROM_CLIPS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the loaded model, such as "nano"."""
@@ -120,6 +157,8 @@ class ServerInfo(_message.Message):
     """How the model reaches a length."""
     default_voice: _builtins.str
     """The voice of utterances that name none, `voices/{voice}`. Empty when there is none."""
+    decoding: Global___Decoding.ValueType
+    """How tokens are drawn."""
     emotion_from_clips: _builtins.bool
     """True when emotions may be given as clips."""
     @_builtins.property
@@ -148,11 +187,12 @@ class ServerInfo(_message.Message):
         duration_control: Global___DurationControl.ValueType = ...,
         default_voice: _builtins.str = ...,
         limits: Global___Limits | None = ...,
+        decoding: Global___Decoding.ValueType = ...,
         emotion_from_clips: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_voice", b"default_voice", "duration_control", b"duration_control", "emotion_from_clips", b"emotion_from_clips", "emotion_from_words", b"emotion_from_words", "emotions", b"emotions", "fingerprint", b"fingerprint", "languages", b"languages", "limits", b"limits", "model", b"model", "native_rate_hz", b"native_rate_hz", "token_rate_hz", b"token_rate_hz", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decoding", b"decoding", "default_voice", b"default_voice", "duration_control", b"duration_control", "emotion_from_clips", b"emotion_from_clips", "emotion_from_words", b"emotion_from_words", "emotions", b"emotions", "fingerprint", b"fingerprint", "languages", b"languages", "limits", b"limits", "model", b"model", "native_rate_hz", b"native_rate_hz", "token_rate_hz", b"token_rate_hz", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,63 +25,64 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from oncue.v1 import audio_pb2 as oncue_dot_v1_dot_audio__pb2
 from oncue.v1 import emotion_pb2 as oncue_dot_v1_dot_emotion__pb2
+from oncue.v1 import server_service_pb2 as oncue_dot_v1_dot_server__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doncue/v1/speech_service.proto\x12\x08oncue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14oncue/v1/audio.proto\x1a\x16oncue/v1/emotion.proto\"\x96\x02\n\tUtterance\x12\r\n\x05voice\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12+\n\x07\x65motion\x18\x03 \x01(\x0b\x32\x1a.oncue.v1.UtteranceEmotion\x12 \n\x06length\x18\x04 \x01(\x0b\x32\x10.oncue.v1.Length\x12%\n\x06\x66ormat\x18\x05 \x01(\x0b\x32\x15.oncue.v1.AudioFormat\x12\x11\n\x04seed\x18\x06 \x01(\rH\x00\x88\x01\x01\x12$\n\x08sampling\x18\x07 \x01(\x0b\x32\x12.oncue.v1.Sampling\x12\"\n\x07lexicon\x18\x08 \x01(\x0b\x32\x11.oncue.v1.Lexicon\x12\x10\n\x08language\x18\t \x01(\tB\x07\n\x05_seed\"2\n\x07Lexicon\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.oncue.v1.LexiconEntry\"t\n\x0cLexiconEntry\x12\x0c\n\x04term\x18\x01 \x01(\t\x12\x11\n\x07reading\x18\x02 \x01(\tH\x00\x12\x17\n\rpronunciation\x18\x03 \x01(\tH\x00\x12\x15\n\x08language\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x06\n\x04saidB\x0b\n\t_language\"|\n\x10UtteranceEmotion\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12)\n\x06inline\x18\x02 \x01(\x0b\x32\x17.oncue.v1.EmotionSourceH\x00\x12\x15\n\x08strength\x18\x03 \x01(\x02H\x01\x88\x01\x01\x42\t\n\x07\x65motionB\x0b\n\t_strength\"_\n\x06Length\x12\x11\n\x07samples\x18\x01 \x01(\x03H\x00\x12\x10\n\x06tokens\x18\x02 \x01(\x05H\x00\x12&\n\x06policy\x18\x03 \x01(\x0e\x32\x16.oncue.v1.LengthPolicyB\x08\n\x06target\"\xa8\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x04 \x01(\x02H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penalty\"`\n\x06Pacing\x12\"\n\x04mode\x18\x01 \x01(\x0e\x32\x14.oncue.v1.PacingMode\x12\x1d\n\x10max_lead_samples\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_max_lead_samples\"e\n\nScheduling\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.oncue.v1.Priority\x12\x31\n\x0estart_deadline\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"e\n\x11SynthesizeRequest\x12&\n\tutterance\x18\x01 \x01(\x0b\x32\x13.oncue.v1.Utterance\x12(\n\nscheduling\x18\x02 \x01(\x0b\x32\x14.oncue.v1.Scheduling\"\x7f\n\x12SynthesizeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12+\n\x07started\x18\x02 \x01(\x0b\x32\x1a.oncue.v1.SynthesisStarted\x12-\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1b.oncue.v1.SynthesisFinished\"\xa3\x01\n\x17StreamSynthesizeRequest\x12&\n\tutterance\x18\x01 \x01(\x0b\x32\x13.oncue.v1.Utterance\x12 \n\x06pacing\x18\x02 \x01(\x0b\x32\x10.oncue.v1.Pacing\x12\x14\n\x0cstart_sample\x18\x03 \x01(\x03\x12(\n\nscheduling\x18\x04 \x01(\x0b\x32\x14.oncue.v1.Scheduling\"\xae\x01\n\x18StreamSynthesizeResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.oncue.v1.SynthesisStartedH\x00\x12)\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x18.oncue.v1.SynthesisAudioH\x00\x12/\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1b.oncue.v1.SynthesisFinishedH\x00\x42\x07\n\x05\x65vent\"\xb8\x03\n\x10SynthesisStarted\x12\r\n\x05voice\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x15.oncue.v1.AudioFormat\x12\x0c\n\x04seed\x18\x03 \x01(\r\x12$\n\x08sampling\x18\x04 \x01(\x0b\x32\x12.oncue.v1.Sampling\x12\x1d\n\x10\x65motion_strength\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12 \n\x06pacing\x18\x06 \x01(\x0b\x32\x10.oncue.v1.Pacing\x12\x14\n\x0cstart_sample\x18\x07 \x01(\x03\x12\x1c\n\x0fplanned_samples\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x14\n\x0cnum_segments\x18\t \x01(\x05\x12\x13\n\x0b\x66ingerprint\x18\n \x01(\t\x12\x31\n\x0f\x65motion_weights\x18\x0b \x01(\x0b\x32\x18.oncue.v1.EmotionWeights\x12(\n\nscheduling\x18\x0c \x01(\x0b\x32\x14.oncue.v1.Scheduling\x12\x14\n\x0cutterance_id\x18\r \x01(\tB\x13\n\x11_emotion_strengthB\x12\n\x10_planned_samples\"w\n\x0eSynthesisAudio\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x14\n\x0c\x66irst_sample\x18\x02 \x01(\x03\x12\x13\n\x0bnum_samples\x18\x03 \x01(\x05\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x17\n\x0f\x63odes_generated\x18\x05 \x01(\x05\"\x94\x02\n\x11SynthesisFinished\x12\x15\n\rtotal_samples\x18\x01 \x01(\x03\x12\x13\n\x0btotal_codes\x18\x02 \x01(\x05\x12\x0c\n\x04seed\x18\x03 \x01(\r\x12\x36\n\x13time_to_first_audio\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0fgeneration_time\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eprompt_encodes\x18\x06 \x01(\x05\x12&\n\x06reason\x18\x07 \x01(\x0e\x32\x16.oncue.v1.FinishReason\x12\x19\n\x11\x66\x65west_flow_steps\x18\x08 \x01(\x05\"E\n\x15ReportPlayheadRequest\x12\x14\n\x0cutterance_id\x18\x01 \x01(\t\x12\x16\n\x0eplayed_samples\x18\x02 \x01(\x03\"\x18\n\x16ReportPlayheadResponse\">\n\x14PlanUtteranceRequest\x12&\n\tutterance\x18\x01 \x01(\x0b\x32\x13.oncue.v1.Utterance\"r\n\x0bSegmentPlan\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nchar_begin\x18\x02 \x01(\x05\x12\x10\n\x08\x63har_end\x18\x03 \x01(\x05\x12\x17\n\x0fnum_text_tokens\x18\x04 \x01(\x05\x12\x16\n\x0enatural_tokens\x18\x05 \x01(\x05\"\xd0\x02\n\x15PlanUtteranceResponse\x12\'\n\x08segments\x18\x01 \x03(\x0b\x32\x15.oncue.v1.SegmentPlan\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x17\n\x0fnatural_samples\x18\x03 \x01(\x03\x12\x13\n\x0bmin_samples\x18\x04 \x01(\x03\x12\x13\n\x0bmax_samples\x18\x05 \x01(\x03\x12\x1f\n\x17\x63omfortable_min_samples\x18\x06 \x01(\x03\x12\x1f\n\x17\x63omfortable_max_samples\x18\x07 \x01(\x03\x12\x16\n\x0enatural_tokens\x18\x08 \x01(\x05\x12\x12\n\nmin_tokens\x18\t \x01(\x05\x12\x12\n\nmax_tokens\x18\n \x01(\x05\x12\x31\n\x0f\x65motion_weights\x18\x0b \x01(\x0b\x32\x18.oncue.v1.EmotionWeights*z\n\x0cLengthPolicy\x12\x1d\n\x19LENGTH_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14LENGTH_POLICY_STRICT\x10\x01\x12\x17\n\x13LENGTH_POLICY_FORCE\x10\x02\x12\x18\n\x14LENGTH_POLICY_ADVISE\x10\x03*\\\n\nPacingMode\x12\x1b\n\x17PACING_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14PACING_MODE_REALTIME\x10\x01\x12\x17\n\x13PACING_MODE_UNPACED\x10\x02*e\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x17\n\x13PRIORITY_BACKGROUND\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*h\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46INISH_REASON_COMPLETE\x10\x01\x12\x1d\n\x19\x46INISH_REASON_TOKEN_LIMIT\x10\x02\x32\xdc\x02\n\rSpeechService\x12G\n\nSynthesize\x12\x1b.oncue.v1.SynthesizeRequest\x1a\x1c.oncue.v1.SynthesizeResponse\x12[\n\x10StreamSynthesize\x12!.oncue.v1.StreamSynthesizeRequest\x1a\".oncue.v1.StreamSynthesizeResponse0\x01\x12S\n\x0eReportPlayhead\x12\x1f.oncue.v1.ReportPlayheadRequest\x1a .oncue.v1.ReportPlayheadResponse\x12P\n\rPlanUtterance\x12\x1e.oncue.v1.PlanUtteranceRequest\x1a\x1f.oncue.v1.PlanUtteranceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doncue/v1/speech_service.proto\x12\x08oncue.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14oncue/v1/audio.proto\x1a\x16oncue/v1/emotion.proto\x1a\x1doncue/v1/server_service.proto\"\x96\x02\n\tUtterance\x12\r\n\x05voice\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12+\n\x07\x65motion\x18\x03 \x01(\x0b\x32\x1a.oncue.v1.UtteranceEmotion\x12 \n\x06length\x18\x04 \x01(\x0b\x32\x10.oncue.v1.Length\x12%\n\x06\x66ormat\x18\x05 \x01(\x0b\x32\x15.oncue.v1.AudioFormat\x12\x11\n\x04seed\x18\x06 \x01(\rH\x00\x88\x01\x01\x12$\n\x08sampling\x18\x07 \x01(\x0b\x32\x12.oncue.v1.Sampling\x12\"\n\x07lexicon\x18\x08 \x01(\x0b\x32\x11.oncue.v1.Lexicon\x12\x10\n\x08language\x18\t \x01(\tB\x07\n\x05_seed\"2\n\x07Lexicon\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.oncue.v1.LexiconEntry\"t\n\x0cLexiconEntry\x12\x0c\n\x04term\x18\x01 \x01(\t\x12\x11\n\x07reading\x18\x02 \x01(\tH\x00\x12\x17\n\rpronunciation\x18\x03 \x01(\tH\x00\x12\x15\n\x08language\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x06\n\x04saidB\x0b\n\t_language\"|\n\x10UtteranceEmotion\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12)\n\x06inline\x18\x02 \x01(\x0b\x32\x17.oncue.v1.EmotionSourceH\x00\x12\x15\n\x08strength\x18\x03 \x01(\x02H\x01\x88\x01\x01\x42\t\n\x07\x65motionB\x0b\n\t_strength\"_\n\x06Length\x12\x11\n\x07samples\x18\x01 \x01(\x03H\x00\x12\x10\n\x06tokens\x18\x02 \x01(\x05H\x00\x12&\n\x06policy\x18\x03 \x01(\x0e\x32\x16.oncue.v1.LengthPolicyB\x08\n\x06target\"\xa8\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x04 \x01(\x02H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penalty\"`\n\x06Pacing\x12\"\n\x04mode\x18\x01 \x01(\x0e\x32\x14.oncue.v1.PacingMode\x12\x1d\n\x10max_lead_samples\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_max_lead_samples\"e\n\nScheduling\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.oncue.v1.Priority\x12\x31\n\x0estart_deadline\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"e\n\x11SynthesizeRequest\x12&\n\tutterance\x18\x01 \x01(\x0b\x32\x13.oncue.v1.Utterance\x12(\n\nscheduling\x18\x02 \x01(\x0b\x32\x14.oncue.v1.Scheduling\"\x7f\n\x12SynthesizeResponse\x12\r\n\x05\x61udio\x18\x01 \x01(\x0c\x12+\n\x07started\x18\x02 \x01(\x0b\x32\x1a.oncue.v1.SynthesisStarted\x12-\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1b.oncue.v1.SynthesisFinished\"\xa3\x01\n\x17StreamSynthesizeRequest\x12&\n\tutterance\x18\x01 \x01(\x0b\x32\x13.oncue.v1.Utterance\x12 \n\x06pacing\x18\x02 \x01(\x0b\x32\x10.oncue.v1.Pacing\x12\x14\n\x0cstart_sample\x18\x03 \x01(\x03\x12(\n\nscheduling\x18\x04 \x01(\x0b\x32\x14.oncue.v1.Scheduling\"\xae\x01\n\x18StreamSynthesizeResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.oncue.v1.SynthesisStartedH\x00\x12)\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x18.oncue.v1.SynthesisAudioH\x00\x12/\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1b.oncue.v1.SynthesisFinishedH\x00\x42\x07\n\x05\x65vent\"\xb8\x03\n\x10SynthesisStarted\x12\r\n\x05voice\x18\x01 \x01(\t\x12%\n\x06\x66ormat\x18\x02 \x01(\x0b\x32\x15.oncue.v1.AudioFormat\x12\x0c\n\x04seed\x18\x03 \x01(\r\x12$\n\x08sampling\x18\x04 \x01(\x0b\x32\x12.oncue.v1.Sampling\x12\x1d\n\x10\x65motion_strength\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12 \n\x06pacing\x18\x06 \x01(\x0b\x32\x10.oncue.v1.Pacing\x12\x14\n\x0cstart_sample\x18\x07 \x01(\x03\x12\x1c\n\x0fplanned_samples\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x14\n\x0cnum_segments\x18\t \x01(\x05\x12\x13\n\x0b\x66ingerprint\x18\n \x01(\t\x12\x31\n\x0f\x65motion_weights\x18\x0b \x01(\x0b\x32\x18.oncue.v1.EmotionWeights\x12(\n\nscheduling\x18\x0c \x01(\x0b\x32\x14.oncue.v1.Scheduling\x12\x14\n\x0cutterance_id\x18\r \x01(\tB\x13\n\x11_emotion_strengthB\x12\n\x10_planned_samples\"w\n\x0eSynthesisAudio\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x14\n\x0c\x66irst_sample\x18\x02 \x01(\x03\x12\x13\n\x0bnum_samples\x18\x03 \x01(\x05\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x17\n\x0f\x63odes_generated\x18\x05 \x01(\x05\"\x94\x02\n\x11SynthesisFinished\x12\x15\n\rtotal_samples\x18\x01 \x01(\x03\x12\x13\n\x0btotal_codes\x18\x02 \x01(\x05\x12\x0c\n\x04seed\x18\x03 \x01(\r\x12\x36\n\x13time_to_first_audio\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0fgeneration_time\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eprompt_encodes\x18\x06 \x01(\x05\x12&\n\x06reason\x18\x07 \x01(\x0e\x32\x16.oncue.v1.FinishReason\x12\x19\n\x11\x66\x65west_flow_steps\x18\x08 \x01(\x05\"E\n\x15ReportPlayheadRequest\x12\x14\n\x0cutterance_id\x18\x01 \x01(\t\x12\x16\n\x0eplayed_samples\x18\x02 \x01(\x03\"\x18\n\x16ReportPlayheadResponse\">\n\x14PlanUtteranceRequest\x12&\n\tutterance\x18\x01 \x01(\x0b\x32\x13.oncue.v1.Utterance\"r\n\x0bSegmentPlan\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nchar_begin\x18\x02 \x01(\x05\x12\x10\n\x08\x63har_end\x18\x03 \x01(\x05\x12\x17\n\x0fnum_text_tokens\x18\x04 \x01(\x05\x12\x16\n\x0enatural_tokens\x18\x05 \x01(\x05\"\x85\x03\n\x15PlanUtteranceResponse\x12\'\n\x08segments\x18\x01 \x03(\x0b\x32\x15.oncue.v1.SegmentPlan\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x17\n\x0fnatural_samples\x18\x03 \x01(\x03\x12\x13\n\x0bmin_samples\x18\x04 \x01(\x03\x12\x13\n\x0bmax_samples\x18\x05 \x01(\x03\x12\x1f\n\x17\x63omfortable_min_samples\x18\x06 \x01(\x03\x12\x1f\n\x17\x63omfortable_max_samples\x18\x07 \x01(\x03\x12\x16\n\x0enatural_tokens\x18\x08 \x01(\x05\x12\x12\n\nmin_tokens\x18\t \x01(\x05\x12\x12\n\nmax_tokens\x18\n \x01(\x05\x12\x31\n\x0f\x65motion_weights\x18\x0b \x01(\x0b\x32\x18.oncue.v1.EmotionWeights\x12\x33\n\x10\x64uration_control\x18\x0c \x01(\x0e\x32\x19.oncue.v1.DurationControl*z\n\x0cLengthPolicy\x12\x1d\n\x19LENGTH_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14LENGTH_POLICY_STRICT\x10\x01\x12\x17\n\x13LENGTH_POLICY_FORCE\x10\x02\x12\x18\n\x14LENGTH_POLICY_ADVISE\x10\x03*\\\n\nPacingMode\x12\x1b\n\x17PACING_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14PACING_MODE_REALTIME\x10\x01\x12\x17\n\x13PACING_MODE_UNPACED\x10\x02*e\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x17\n\x13PRIORITY_BACKGROUND\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*h\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46INISH_REASON_COMPLETE\x10\x01\x12\x1d\n\x19\x46INISH_REASON_TOKEN_LIMIT\x10\x02\x32\xdc\x02\n\rSpeechService\x12G\n\nSynthesize\x12\x1b.oncue.v1.SynthesizeRequest\x1a\x1c.oncue.v1.SynthesizeResponse\x12[\n\x10StreamSynthesize\x12!.oncue.v1.StreamSynthesizeRequest\x1a\".oncue.v1.StreamSynthesizeResponse0\x01\x12S\n\x0eReportPlayhead\x12\x1f.oncue.v1.ReportPlayheadRequest\x1a .oncue.v1.ReportPlayheadResponse\x12P\n\rPlanUtterance\x12\x1e.oncue.v1.PlanUtteranceRequest\x1a\x1f.oncue.v1.PlanUtteranceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oncue.v1.speech_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LENGTHPOLICY']._serialized_start=3201
-  _globals['_LENGTHPOLICY']._serialized_end=3323
-  _globals['_PACINGMODE']._serialized_start=3325
-  _globals['_PACINGMODE']._serialized_end=3417
-  _globals['_PRIORITY']._serialized_start=3419
-  _globals['_PRIORITY']._serialized_end=3520
-  _globals['_FINISHREASON']._serialized_start=3522
-  _globals['_FINISHREASON']._serialized_end=3626
-  _globals['_UTTERANCE']._serialized_start=122
-  _globals['_UTTERANCE']._serialized_end=400
-  _globals['_LEXICON']._serialized_start=402
-  _globals['_LEXICON']._serialized_end=452
-  _globals['_LEXICONENTRY']._serialized_start=454
-  _globals['_LEXICONENTRY']._serialized_end=570
-  _globals['_UTTERANCEEMOTION']._serialized_start=572
-  _globals['_UTTERANCEEMOTION']._serialized_end=696
-  _globals['_LENGTH']._serialized_start=698
-  _globals['_LENGTH']._serialized_end=793
-  _globals['_SAMPLING']._serialized_start=796
-  _globals['_SAMPLING']._serialized_end=964
-  _globals['_PACING']._serialized_start=966
-  _globals['_PACING']._serialized_end=1062
-  _globals['_SCHEDULING']._serialized_start=1064
-  _globals['_SCHEDULING']._serialized_end=1165
-  _globals['_SYNTHESIZEREQUEST']._serialized_start=1167
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=1268
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=1270
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=1397
-  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_start=1400
-  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_end=1563
-  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_start=1566
-  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_end=1740
-  _globals['_SYNTHESISSTARTED']._serialized_start=1743
-  _globals['_SYNTHESISSTARTED']._serialized_end=2183
-  _globals['_SYNTHESISAUDIO']._serialized_start=2185
-  _globals['_SYNTHESISAUDIO']._serialized_end=2304
-  _globals['_SYNTHESISFINISHED']._serialized_start=2307
-  _globals['_SYNTHESISFINISHED']._serialized_end=2583
-  _globals['_REPORTPLAYHEADREQUEST']._serialized_start=2585
-  _globals['_REPORTPLAYHEADREQUEST']._serialized_end=2654
-  _globals['_REPORTPLAYHEADRESPONSE']._serialized_start=2656
-  _globals['_REPORTPLAYHEADRESPONSE']._serialized_end=2680
-  _globals['_PLANUTTERANCEREQUEST']._serialized_start=2682
-  _globals['_PLANUTTERANCEREQUEST']._serialized_end=2744
-  _globals['_SEGMENTPLAN']._serialized_start=2746
-  _globals['_SEGMENTPLAN']._serialized_end=2860
-  _globals['_PLANUTTERANCERESPONSE']._serialized_start=2863
-  _globals['_PLANUTTERANCERESPONSE']._serialized_end=3199
-  _globals['_SPEECHSERVICE']._serialized_start=3629
-  _globals['_SPEECHSERVICE']._serialized_end=3977
+  _globals['_LENGTHPOLICY']._serialized_start=3285
+  _globals['_LENGTHPOLICY']._serialized_end=3407
+  _globals['_PACINGMODE']._serialized_start=3409
+  _globals['_PACINGMODE']._serialized_end=3501
+  _globals['_PRIORITY']._serialized_start=3503
+  _globals['_PRIORITY']._serialized_end=3604
+  _globals['_FINISHREASON']._serialized_start=3606
+  _globals['_FINISHREASON']._serialized_end=3710
+  _globals['_UTTERANCE']._serialized_start=153
+  _globals['_UTTERANCE']._serialized_end=431
+  _globals['_LEXICON']._serialized_start=433
+  _globals['_LEXICON']._serialized_end=483
+  _globals['_LEXICONENTRY']._serialized_start=485
+  _globals['_LEXICONENTRY']._serialized_end=601
+  _globals['_UTTERANCEEMOTION']._serialized_start=603
+  _globals['_UTTERANCEEMOTION']._serialized_end=727
+  _globals['_LENGTH']._serialized_start=729
+  _globals['_LENGTH']._serialized_end=824
+  _globals['_SAMPLING']._serialized_start=827
+  _globals['_SAMPLING']._serialized_end=995
+  _globals['_PACING']._serialized_start=997
+  _globals['_PACING']._serialized_end=1093
+  _globals['_SCHEDULING']._serialized_start=1095
+  _globals['_SCHEDULING']._serialized_end=1196
+  _globals['_SYNTHESIZEREQUEST']._serialized_start=1198
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=1299
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=1301
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=1428
+  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_start=1431
+  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_end=1594
+  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_start=1597
+  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_end=1771
+  _globals['_SYNTHESISSTARTED']._serialized_start=1774
+  _globals['_SYNTHESISSTARTED']._serialized_end=2214
+  _globals['_SYNTHESISAUDIO']._serialized_start=2216
+  _globals['_SYNTHESISAUDIO']._serialized_end=2335
+  _globals['_SYNTHESISFINISHED']._serialized_start=2338
+  _globals['_SYNTHESISFINISHED']._serialized_end=2614
+  _globals['_REPORTPLAYHEADREQUEST']._serialized_start=2616
+  _globals['_REPORTPLAYHEADREQUEST']._serialized_end=2685
+  _globals['_REPORTPLAYHEADRESPONSE']._serialized_start=2687
+  _globals['_REPORTPLAYHEADRESPONSE']._serialized_end=2711
+  _globals['_PLANUTTERANCEREQUEST']._serialized_start=2713
+  _globals['_PLANUTTERANCEREQUEST']._serialized_end=2775
+  _globals['_SEGMENTPLAN']._serialized_start=2777
+  _globals['_SEGMENTPLAN']._serialized_end=2891
+  _globals['_PLANUTTERANCERESPONSE']._serialized_start=2894
+  _globals['_PLANUTTERANCERESPONSE']._serialized_end=3283
+  _globals['_SPEECHSERVICE']._serialized_start=3713
+  _globals['_SPEECHSERVICE']._serialized_end=4061
 # @@protoc_insertion_point(module_scope)

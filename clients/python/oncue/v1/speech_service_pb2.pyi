@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oncue.v1 import audio_pb2 as _audio_pb2
 from oncue.v1 import emotion_pb2 as _emotion_pb2
+from oncue.v1 import server_service_pb2 as _server_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -358,7 +359,9 @@ Global___Length: _TypeAlias = Length  # noqa: Y015
 
 @_typing.final
 class Sampling(_message.Message):
-    """How tokens are drawn."""
+    """How tokens are drawn. What is unset has the server's default, which depends on ServerInfo.decoding; SynthesisStarted
+    tells what was used.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -367,13 +370,13 @@ class Sampling(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """0 (always the likeliest token) to 2. Unset: 0.6."""
+    """0 (always the likeliest token) to 2. Unset: 0.6, with DECODING_REFERENCE 0.8."""
     top_k: _builtins.int
     """Draw from the k likeliest tokens, at least 0; 0 switches the filter off. Unset: 30."""
     top_p: _builtins.float
     """Draw from the likeliest tokens that make up this probability, above 0 to 1; 1 switches the filter off. Unset: 0.8."""
     repetition_penalty: _builtins.float
-    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1."""
+    """Makes tokens that were drawn already less likely, 1 (off) to 20. Unset: 1, with DECODING_REFERENCE 10."""
     def __init__(
         self,
         *,
@@ -921,6 +924,7 @@ class PlanUtteranceResponse(_message.Message):
     MIN_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     EMOTION_WEIGHTS_FIELD_NUMBER: _builtins.int
+    DURATION_CONTROL_FIELD_NUMBER: _builtins.int
     sample_rate_hz: _builtins.int
     """The output rate that all samples here refer to."""
     natural_samples: _builtins.int
@@ -939,6 +943,8 @@ class PlanUtteranceResponse(_message.Message):
     """Fewest tokens that STRICT accepts."""
     max_tokens: _builtins.int
     """Most tokens that STRICT accepts."""
+    duration_control: _server_service_pb2.DurationControl.ValueType
+    """How a length would be reached: as ServerInfo.duration_control."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentPlan]:
         """The segments in order."""
@@ -961,10 +967,11 @@ class PlanUtteranceResponse(_message.Message):
         min_tokens: _builtins.int = ...,
         max_tokens: _builtins.int = ...,
         emotion_weights: _emotion_pb2.EmotionWeights | None = ...,
+        duration_control: _server_service_pb2.DurationControl.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["emotion_weights", b"emotion_weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comfortable_max_samples", b"comfortable_max_samples", "comfortable_min_samples", b"comfortable_min_samples", "duration_control", b"duration_control", "emotion_weights", b"emotion_weights", "max_samples", b"max_samples", "max_tokens", b"max_tokens", "min_samples", b"min_samples", "min_tokens", b"min_tokens", "natural_samples", b"natural_samples", "natural_tokens", b"natural_tokens", "sample_rate_hz", b"sample_rate_hz", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

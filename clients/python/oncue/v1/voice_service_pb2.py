@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oncue.v1 import audio_pb2 as oncue_dot_v1_dot_audio__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1concue/v1/voice_service.proto\x12\x08oncue.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14oncue/v1/audio.proto\"\xb6\x02\n\x05Voice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12+\n\x06labels\x18\x03 \x03(\x0b\x32\x1b.oncue.v1.Voice.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12+\n\treference\x18\x07 \x01(\x0b\x32\x18.oncue.v1.ReferenceAudio\x12\x10\n\x08\x62uilt_in\x18\x08 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x12\x43reateVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x1e\n\x05voice\x18\x02 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12\r\n\x05\x61udio\x18\x03 \x01(\x0c\"M\n\x13\x43reateVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\"E\n\x11UploadVoiceHeader\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x1e\n\x05voice\x18\x02 \x01(\x0b\x32\x0f.oncue.v1.Voice\"[\n\x12UploadVoiceRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.oncue.v1.UploadVoiceHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"M\n\x13UploadVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\"\x1f\n\x0fGetVoiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\":\n\x11ListVoicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListVoicesResponse\x12\x1f\n\x06voices\x18\x01 \x03(\x0b\x32\x0f.oncue.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x12UpdateVoiceRequest\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x13UpdateVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\">\n\x12\x44\x65leteVoiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04\x65tag\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_etag\"\x15\n\x13\x44\x65leteVoiceResponse2\xcc\x03\n\x0cVoiceService\x12J\n\x0b\x43reateVoice\x12\x1c.oncue.v1.CreateVoiceRequest\x1a\x1d.oncue.v1.CreateVoiceResponse\x12L\n\x0bUploadVoice\x12\x1c.oncue.v1.UploadVoiceRequest\x1a\x1d.oncue.v1.UploadVoiceResponse(\x01\x12\x41\n\x08GetVoice\x12\x19.oncue.v1.GetVoiceRequest\x1a\x1a.oncue.v1.GetVoiceResponse\x12G\n\nListVoices\x12\x1b.oncue.v1.ListVoicesRequest\x1a\x1c.oncue.v1.ListVoicesResponse\x12J\n\x0bUpdateVoice\x12\x1c.oncue.v1.UpdateVoiceRequest\x1a\x1d.oncue.v1.UpdateVoiceResponse\x12J\n\x0b\x44\x65leteVoice\x12\x1c.oncue.v1.DeleteVoiceRequest\x1a\x1d.oncue.v1.DeleteVoiceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1concue/v1/voice_service.proto\x12\x08oncue.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14oncue/v1/audio.proto\"\xb6\x02\n\x05Voice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12+\n\x06labels\x18\x03 \x03(\x0b\x32\x1b.oncue.v1.Voice.LabelsEntry\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12+\n\treference\x18\x07 \x01(\x0b\x32\x18.oncue.v1.ReferenceAudio\x12\x10\n\x08\x62uilt_in\x18\x08 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\x12\x43reateVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x1e\n\x05voice\x18\x02 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12\r\n\x05\x61udio\x18\x03 \x01(\x0c\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.oncue.v1.ReferenceOptions\"M\n\x13\x43reateVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\"r\n\x11UploadVoiceHeader\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x1e\n\x05voice\x18\x02 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12+\n\x07options\x18\x03 \x01(\x0b\x32\x1a.oncue.v1.ReferenceOptions\"[\n\x12UploadVoiceRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.oncue.v1.UploadVoiceHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"M\n\x13UploadVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12\x16\n\x0eprompt_encodes\x18\x02 \x01(\x05\"\x1f\n\x0fGetVoiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x10GetVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\":\n\x11ListVoicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListVoicesResponse\x12\x1f\n\x06voices\x18\x01 \x03(\x0b\x32\x0f.oncue.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x12UpdateVoiceRequest\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x13UpdateVoiceResponse\x12\x1e\n\x05voice\x18\x01 \x01(\x0b\x32\x0f.oncue.v1.Voice\">\n\x12\x44\x65leteVoiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04\x65tag\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_etag\"\x15\n\x13\x44\x65leteVoiceResponse2\xcc\x03\n\x0cVoiceService\x12J\n\x0b\x43reateVoice\x12\x1c.oncue.v1.CreateVoiceRequest\x1a\x1d.oncue.v1.CreateVoiceResponse\x12L\n\x0bUploadVoice\x12\x1c.oncue.v1.UploadVoiceRequest\x1a\x1d.oncue.v1.UploadVoiceResponse(\x01\x12\x41\n\x08GetVoice\x12\x19.oncue.v1.GetVoiceRequest\x1a\x1a.oncue.v1.GetVoiceResponse\x12G\n\nListVoices\x12\x1b.oncue.v1.ListVoicesRequest\x1a\x1c.oncue.v1.ListVoicesResponse\x12J\n\x0bUpdateVoice\x12\x1c.oncue.v1.UpdateVoiceRequest\x1a\x1d.oncue.v1.UpdateVoiceResponse\x12J\n\x0b\x44\x65leteVoice\x12\x1c.oncue.v1.DeleteVoiceRequest\x1a\x1d.oncue.v1.DeleteVoiceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,32 +40,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOICE']._serialized_end=442
   _globals['_VOICE_LABELSENTRY']._serialized_start=397
   _globals['_VOICE_LABELSENTRY']._serialized_end=442
-  _globals['_CREATEVOICEREQUEST']._serialized_start=444
-  _globals['_CREATEVOICEREQUEST']._serialized_end=529
-  _globals['_CREATEVOICERESPONSE']._serialized_start=531
-  _globals['_CREATEVOICERESPONSE']._serialized_end=608
-  _globals['_UPLOADVOICEHEADER']._serialized_start=610
-  _globals['_UPLOADVOICEHEADER']._serialized_end=679
-  _globals['_UPLOADVOICEREQUEST']._serialized_start=681
-  _globals['_UPLOADVOICEREQUEST']._serialized_end=772
-  _globals['_UPLOADVOICERESPONSE']._serialized_start=774
-  _globals['_UPLOADVOICERESPONSE']._serialized_end=851
-  _globals['_GETVOICEREQUEST']._serialized_start=853
-  _globals['_GETVOICEREQUEST']._serialized_end=884
-  _globals['_GETVOICERESPONSE']._serialized_start=886
-  _globals['_GETVOICERESPONSE']._serialized_end=936
-  _globals['_LISTVOICESREQUEST']._serialized_start=938
-  _globals['_LISTVOICESREQUEST']._serialized_end=996
-  _globals['_LISTVOICESRESPONSE']._serialized_start=998
-  _globals['_LISTVOICESRESPONSE']._serialized_end=1076
-  _globals['_UPDATEVOICEREQUEST']._serialized_start=1078
-  _globals['_UPDATEVOICEREQUEST']._serialized_end=1179
-  _globals['_UPDATEVOICERESPONSE']._serialized_start=1181
-  _globals['_UPDATEVOICERESPONSE']._serialized_end=1234
-  _globals['_DELETEVOICEREQUEST']._serialized_start=1236
-  _globals['_DELETEVOICEREQUEST']._serialized_end=1298
-  _globals['_DELETEVOICERESPONSE']._serialized_start=1300
-  _globals['_DELETEVOICERESPONSE']._serialized_end=1321
-  _globals['_VOICESERVICE']._serialized_start=1324
-  _globals['_VOICESERVICE']._serialized_end=1784
+  _globals['_CREATEVOICEREQUEST']._serialized_start=445
+  _globals['_CREATEVOICEREQUEST']._serialized_end=575
+  _globals['_CREATEVOICERESPONSE']._serialized_start=577
+  _globals['_CREATEVOICERESPONSE']._serialized_end=654
+  _globals['_UPLOADVOICEHEADER']._serialized_start=656
+  _globals['_UPLOADVOICEHEADER']._serialized_end=770
+  _globals['_UPLOADVOICEREQUEST']._serialized_start=772
+  _globals['_UPLOADVOICEREQUEST']._serialized_end=863
+  _globals['_UPLOADVOICERESPONSE']._serialized_start=865
+  _globals['_UPLOADVOICERESPONSE']._serialized_end=942
+  _globals['_GETVOICEREQUEST']._serialized_start=944
+  _globals['_GETVOICEREQUEST']._serialized_end=975
+  _globals['_GETVOICERESPONSE']._serialized_start=977
+  _globals['_GETVOICERESPONSE']._serialized_end=1027
+  _globals['_LISTVOICESREQUEST']._serialized_start=1029
+  _globals['_LISTVOICESREQUEST']._serialized_end=1087
+  _globals['_LISTVOICESRESPONSE']._serialized_start=1089
+  _globals['_LISTVOICESRESPONSE']._serialized_end=1167
+  _globals['_UPDATEVOICEREQUEST']._serialized_start=1169
+  _globals['_UPDATEVOICEREQUEST']._serialized_end=1270
+  _globals['_UPDATEVOICERESPONSE']._serialized_start=1272
+  _globals['_UPDATEVOICERESPONSE']._serialized_end=1325
+  _globals['_DELETEVOICEREQUEST']._serialized_start=1327
+  _globals['_DELETEVOICEREQUEST']._serialized_end=1389
+  _globals['_DELETEVOICERESPONSE']._serialized_start=1391
+  _globals['_DELETEVOICERESPONSE']._serialized_end=1412
+  _globals['_VOICESERVICE']._serialized_start=1415
+  _globals['_VOICESERVICE']._serialized_end=1875
 # @@protoc_insertion_point(module_scope)

@@ -108,6 +108,7 @@ class CreateVoiceRequest(_message.Message):
     VOICE_ID_FIELD_NUMBER: _builtins.int
     VOICE_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     voice_id: _builtins.str
     """The new voice's id, [a-z][a-z0-9-]{2,62}; must not exist. Required."""
     audio: _builtins.bytes
@@ -116,16 +117,21 @@ class CreateVoiceRequest(_message.Message):
     def voice(self) -> Global___Voice:
         """Display name and labels. Its other fields are ignored. Optional."""
 
+    @_builtins.property
+    def options(self) -> _audio_pb2.ReferenceOptions:
+        """How the clip becomes a prompt. Unset: the defaults."""
+
     def __init__(
         self,
         *,
         voice_id: _builtins.str = ...,
         voice: Global___Voice | None = ...,
         audio: _builtins.bytes = ...,
+        options: _audio_pb2.ReferenceOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["voice", b"voice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "voice", b"voice", "voice_id", b"voice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "options", b"options", "voice", b"voice", "voice_id", b"voice_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,21 +173,27 @@ class UploadVoiceHeader(_message.Message):
 
     VOICE_ID_FIELD_NUMBER: _builtins.int
     VOICE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     voice_id: _builtins.str
     """The new voice's id, [a-z][a-z0-9-]{2,62}; must not exist. Required."""
     @_builtins.property
     def voice(self) -> Global___Voice:
         """Display name and labels. Its other fields are ignored. Optional."""
 
+    @_builtins.property
+    def options(self) -> _audio_pb2.ReferenceOptions:
+        """How the clip becomes a prompt. Unset: the defaults."""
+
     def __init__(
         self,
         *,
         voice_id: _builtins.str = ...,
         voice: Global___Voice | None = ...,
+        options: _audio_pb2.ReferenceOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["voice", b"voice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["voice", b"voice", "voice_id", b"voice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "voice", b"voice", "voice_id", b"voice_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,183 @@
+"""`oncue models` and `oncue serve --model hub:...` against a hub on a loopback port."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from oncue_server.models_command import models
+
+from ..fake_hub import COMMIT
+from ..hub_case import INDEXTTS_2, HubCase, assert_whole, hub_case
+
+MAIN = "hub:IndexTeam/IndexTTS-2"
+AT_COMMIT = ",".join(
+    [f"{MAIN}@{COMMIT}", *(f"{one.name}@{COMMIT}" for one in INDEXTTS_2.companions)],
+)
+"""The table's own model, by the revisions that the small hub has."""
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[HubCase]:
+    with hub_case(tmp_path / "cache") as ready:
+        yield ready
+
+
+def oncue_models(case: HubCase, *arguments: str) -> Result:
+    return CliRunner().invoke(models, [*arguments, "--cache", str(case.cache)])
+
+
+def fetch(case: HubCase, *arguments: str) -> Result:
+    return oncue_models(case, "fetch", *arguments, "--endpoint", f"{case.hub.endpoint}/")
+
+
+def lines(answer: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in answer.stdout.splitlines()]
+
+
+def test_fetch_says_where_the_model_is_and_list_says_it_again(case: HubCase) -> None:
+    answer = fetch(case, AT_COMMIT, "--accept-licence")
+    assert answer.exit_code == 0, answer.stderr
+    for words in ("bilibili Model Use License Agreement", "NOT FOR COMMERCIAL USE", "IndexTeam/IndexTTS-2 (about 5.9"):
+        assert words in answer.stderr
+    (line,) = lines(answer)
+    assert line["model"] == AT_COMMIT
+    assert line["folder"] == str(case.cache / "models--IndexTeam--IndexTTS-2" / "snapshots" / COMMIT)
+    assert line["revisions"] == {one.name: COMMIT for one in INDEXTTS_2.repositories}
+    assert line["complete"] is True
+    files = {path for path in case.cache.rglob("blobs/*") if path.is_file()}
+    assert line["bytes"] == sum(path.stat().st_size for path in files)
+
+    assert fetch(case, AT_COMMIT, "--offline").stdout == answer.stdout
+    nano, listed = lines(oncue_models(case, "list"))
+    assert nano["model"] == "nano"
+    assert listed["model"] == f"{MAIN}@{COMMIT}"
+    assert listed["bytes"] == sum(
+        path.stat().st_size for path in files if "models--IndexTeam--IndexTTS-2" in path.parts
+    )
+    # The listed name takes the other parts at the table's own revisions, which the small hub does not have.
+    assert listed["complete"] is False
+    assert listed["missing"] == {one.name: [file.path for file in one.files] for one in INDEXTTS_2.companions}
+
+
+def test_revisions_may_be_options(case: HubCase) -> None:
+    parts = (f"--revision={one.name}=main" for one in INDEXTTS_2.companions)
+    answer = fetch(case, f"{MAIN}@elsewhere", "--revision", "main", *parts, "--accept-licence")
+    assert answer.exit_code == 0, answer.stderr
+    assert lines(answer)[0]["model"] == AT_COMMIT.replace(COMMIT, "main")
+
+
+def test_nobody_at_a_terminal_accepts_nothing(case: HubCase) -> None:
+    answer = fetch(case, AT_COMMIT)
+    assert answer.exit_code == 1
+    assert answer.stdout == ""
+    assert "--accept-licence" in answer.stderr
+    assert "nothing is fetched before these licences are accepted" in answer.stderr
+    assert case.hub.bytes_asked() == []
+
+
+@pytest.mark.parametrize("says_yes", [False, True])
+def test_somebody_at_a_terminal_is_asked_and_sees_progress(case: HubCase, says_yes: bool) -> None:
+    program = "import sys; from oncue_server.models_command import models; models(sys.argv[1:])"
+    arguments = ["fetch", AT_COMMIT, "--endpoint", case.hub.endpoint, "--cache", str(case.cache)]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True
+    )
+    os.close(theirs)
+    shown = ""
+    try:
+        while "Do you accept these licences? [y/N]" not in shown:
+            shown += os.read(ours, 4096).decode()
+        os.write(ours, b"y\n" if says_yes else b"\n")
+        while True:
+            shown += os.read(ours, 4096).decode(errors="replace")
+    except OSError:
+        # The program has closed the terminal.
+        pass
+    finally:
+        os.close(ours)
+        stdout = process.communicate(timeout=60)[0]
+    if says_yes:
+        assert process.returncode == 0, shown
+        assert "gpt.pth: 100%" in shown
+        assert json.loads(stdout)["complete"] is True
+    else:
+        assert process.returncode == 1
+        assert case.hub.bytes_asked() == []
+
+
+def test_offline_names_what_is_missing(case: HubCase) -> None:
+    answer = fetch(case, MAIN, "--offline")
+    assert answer.exit_code == 1
+    assert "gpt.pth" in answer.stderr
+    assert "amphion/MaskGCT" in answer.stderr
+    assert case.hub.asked == []
+
+
+def test_an_unknown_model_names_the_known_ones(case: HubCase) -> None:
+    answer = fetch(case, "hub:somebody/else")
+    assert answer.exit_code == 1
+    assert "only hub:IndexTeam/IndexTTS-2, hub:IndexTeam/IndexTTS-2.5" in answer.stderr
+
+
+def test_verify_compares_digests_before_it_loads(case: HubCase) -> None:
+    assert fetch(case, AT_COMMIT, "--accept-licence").exit_code == 0
+    gpt = (case.cache / "models--IndexTeam--IndexTTS-2" / "snapshots" / COMMIT / "gpt.pth").resolve()
+    whole = gpt.read_bytes()
+    gpt.write_bytes(bytes(len(whole)))
+    answer = oncue_models(case, "verify", AT_COMMIT)
+    assert answer.exit_code == 1
+    (line,) = lines(answer)
+    assert (line["ok"], line["reason"]) == (False, "HUB_HASH_MISMATCH")
+    assert str(gpt) in str(line["error"])
+    gpt.write_bytes(whole)
+    (line,) = lines(oncue_models(case, "verify", AT_COMMIT))
+    # Every digest is right, and then loading says that these bytes are no model.
+    assert line["digests"] == 19
+    assert line["ok"] is False
+    assert line["reason"] != "HUB_HASH_MISMATCH"
+
+
+def serve(case: HubCase, tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0", "--data", str(tmp_path), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "HF_HUB_CACHE": str(case.cache), "HF_ENDPOINT": case.hub.endpoint, **environment},
+    )
+
+
+def test_serve_fetches_what_is_missing_and_only_then_loads(case: HubCase, tmp_path: Path) -> None:
+    answer = serve(case, tmp_path, "--model", AT_COMMIT)
+    assert answer.returncode == 1
+    assert "nothing is fetched before these licences are accepted" in answer.stderr
+    assert case.hub.bytes_asked() == []
+
+    answer = serve(case, tmp_path, "--model", AT_COMMIT, "--accept-licence")
+    # The small hub's bytes are no model, so loading is where it ends.
+    assert answer.returncode == 1
+    assert "config.yaml" in answer.stderr
+    assert_whole(case, case.fetch())
+    # Where files lie is signed for a while, and no business of a log.
+    assert "/large/" not in answer.stderr
+
+
+def test_serve_without_a_network_says_what_is_missing(case: HubCase, tmp_path: Path) -> None:
+    answer = serve(case, tmp_path, "--model", MAIN, "--accept-licence", HF_HUB_OFFLINE="1")
+    assert answer.returncode == 1
+    assert "Missing in" in answer.stderr
+    assert "gpt.pth" in answer.stderr
+    assert "Traceback" not in answer.stderr

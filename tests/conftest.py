@@ -73,6 +73,41 @@ def speed_rows_model_dir(tiny_model_dir: Path, tmp_path_factory: pytest.TempPath
     return folder
 
 
+TAUGHT = {
+    "tired, but proud": '{"高兴": 0.3, "低落": 0.7, "自然": 0.1}',
+    "gloomy": '{"悲伤": 0.75, "低落": 0.25}',
+    "rubbish": "I will not say.",
+}
+"""What the small Qwen says of a text."""
+
+
+@pytest.fixture(scope="session")
+def taught_qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the public model has it for words, with a small Qwen that has learned TAUGHT."""
+    from .qwen import write_taught_qwen
+
+    return write_taught_qwen(tmp_path_factory.mktemp("models") / "qwen", TAUGHT)
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen_model_dir(tiny_model_dir: Path, taught_qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a bank of all eight emotions, and with that Qwen."""
+    import torch
+    import yaml
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-qwen"))
+    shutil.copytree(taught_qwen_dir, folder / "qwen0.6bemo4-merge")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["emo_num"] = [2] * 8
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    bank = load_file(folder / "emotion_bank.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    rows = {key: torch.randn(16, value.shape[1], generator=generator) for key, value in bank.items()}
+    save_file({"feat1": rows["feat1"], "feat2": 3.0 * rows["feat2"]}, folder / "emotion_bank.safetensors")
+    return folder
+
+
 def make_random_student(folder: Path, seed: int = 0) -> Path:
     """A folder that turns words into emotion weights: the real networks, very small, never trained."""
     import torch

@@ -83,8 +83,11 @@ class PromptEncoder(Protocol):
     def toward_clip(self, voice: VoiceConditioning, clip: EmotionConditioning, strength: float) -> Tensor:
         """From the voice's own emotion (strength 0) to the clip's (1): [M]."""
 
-    def weighted(self, voice: VoiceConditioning, weights: Sequence[float]) -> Tensor:
-        """The emotion of eight weights in the order of EMOTION_NAMES: [M]."""
+    def weighted(self, voice: VoiceConditioning, weights: Sequence[float], chance: int | None) -> Tensor:
+        """The emotion of eight weights in the order of EMOTION_NAMES: [M].
+
+        `chance`: a seed by which samples of each emotion are chosen; None: those that are nearest to the voice.
+        """
 
     @property
     def passes(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
 from .kinds.indextts2 import IndexTTS2
 from .kinds.opening import open_model
+from .model.emotion_bank import normalize_weights
 from .model_interface import SpeechModel
 from .options import EngineOptions
 from .pipeline import Pipeline
@@ -50,6 +52,7 @@ from .stage_runner import StageRunner
 from .utterance import Utterance
 from .warm_up import warm_up
 from .word_weights import WordWeights
+from .words.kept_answers import KeptAnswers
 
 __all__ = ["Engine", "UtteranceHandle"]
 
@@ -78,7 +81,10 @@ class Engine:
             pause_samples=speech.sample_rate_hz * speech.pause_ms // 1000,
             max_segment_tokens=speech.max_segment_tokens,
         )
-        self._words = None if model.emotion_words is None else WordWeights(model.emotion_words)
+        self._words = None
+        if model.emotion_words is not None:
+            kept = KeptAnswers(data_dir / "emotion_words", model.fingerprint)
+            self._words = WordWeights(model.emotion_words, kept)
 
     @classmethod
     def load(
@@ -201,13 +207,20 @@ class Engine:
         return self._count_encodes(lambda: self._conditioner.emotion(reference, clip))
 
     def weigh_words(self, words: EmotionWords) -> EmotionWeights:
-        """The weights that words come down to, in the order of EMOTION_NAMES; their sum is 1. Blocks for milliseconds.
+        """The weights that words come down to, in the order of EMOTION_NAMES. Blocks while the model works: for
+        milliseconds with the embedded one, for seconds with a public one.
 
-        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID).
+        Raises Unsupported (EMOTION_WORDS_UNSUPPORTED), InvalidRequest (EMOTION_WORDS_INVALID), Overloaded
+        (EMOTION_WORDS_BUSY), GenerationFailed (EMOTION_WORDS_UNREADABLE, _TIMEOUT, _CRASHED).
         """
+        return self.weighing(words).result()
+
+    def weighing(self, words: EmotionWords) -> Future[EmotionWeights]:
+        """As `weigh_words`, without waiting. What the words or the engine lack is raised at once, the rest by the
+        future, which may be cancelled."""
         if self._words is None:
             raise words_unsupported()
-        return self._words.weigh(words)
+        return self._words.weighing(words)
 
     def inspect_reference(self, path: Path, options: ReferenceOptions | None = None) -> ReferenceQuality:
         """Report on a clip, and on what becomes of it under `options` (None: the usual ones).
@@ -229,10 +242,16 @@ class Engine:
         return segments, limits, lengths
 
     def _resolve(self, request: UtteranceRequest) -> UtteranceRequest:
-        """The request with weights in place of words, found in the caller's time and not in the engine's."""
-        if not isinstance(request.emotion, EmotionWords):
-            return request
-        return replace(request, emotion=self.weigh_words(request.emotion))
+        """The request with the weights that it comes down to: found for words, in the caller's time and not in the
+        engine's, and with bias and cap applied."""
+        emotion, mixing = request.emotion, request.emotion_mixing
+        if isinstance(emotion, EmotionWords):
+            emotion = self.weigh_words(emotion)
+        if isinstance(emotion, EmotionWeights) and (mixing.apply_bias or mixing.cap_sum):
+            found = normalize_weights(emotion.weights, bias=mixing.apply_bias, cap=mixing.cap_sum)
+            emotion = EmotionWeights.as_told(found)
+            mixing = replace(mixing, apply_bias=False, cap_sum=False)
+        return replace(request, emotion=emotion, emotion_mixing=mixing)
 
     def _natural(self, segments: list[TextSegment]) -> list[int]:
         most = self._geometry.max_segment_tokens

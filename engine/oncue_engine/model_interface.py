@@ -27,7 +27,7 @@ from .rendering.flow_batch import FlowRow
 from .rendering.mel import FlowJob
 from .rendering.semantics import Semantics
 from .rendering.wave import Vocoder
-from .words.student import WordsToEmotion
+from .words.weigher import WordsWeigher
 
 __all__ = ["FlowSolver", "Renderer", "SpeechModel", "TokenStage"]
 
@@ -51,7 +51,7 @@ class TokenStage(Protocol):
         """Go on with every live sequence. One that fails gets its `error`; the others are not hurt.
 
         A sequence ends by `finished`, with exactly `spec.exact_tokens` codes where that is set. A stage whose last
-        codes may still change adds none until they are final.
+        codes may still change adds none until they are final, and its sequences say `at_once`.
         """
 
     def release(self, sequence: Sequence) -> None:
@@ -116,7 +116,7 @@ class SpeechModel(Protocol):
     def takes_emotion_clips(self) -> bool: ...
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         """Words to weights of `emotions`, where the model has that."""
 
     @property

@@ -21,7 +21,9 @@ def prepare_prompts(
 ) -> tuple[VoiceConditioning, Tensor]:
     """(voice, emotion vector [M]) of a request; clips are encoded where their tensors are not kept yet.
 
-    ValueError for an emotion in words (it must be weights by now), and for weights where the model takes none.
+    No emotion means the voice's own clip at full strength; strength scales weights and cuts them to four decimals (spec
+    1.4). Bias and cap have been applied before (`Engine.speak`). ValueError for an emotion in words (it must be weights
+    by now), and for weights where the model takes none.
     """
     voice = conditioner.voice(request.voice, voice_clip)
     match request.emotion:
@@ -31,6 +33,8 @@ def prepare_prompts(
             wanted = conditioner.emotion(clip, emotion_clip)
             return voice, prompts.toward_clip(voice, wanted, request.emotion_strength)
         case EmotionWeights(weights):
-            return voice, prompts.weighted(voice, scale_weights(weights, request.emotion_strength))
+            scaled = scale_weights(weights, request.emotion_strength)
+            chance = request.seed if request.emotion_mixing.random_style else None
+            return voice, prompts.weighted(voice, scaled, chance)
         case EmotionWords():
             raise ValueError("an emotion in words must have become weights")

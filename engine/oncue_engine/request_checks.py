@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import EMOTION_NAMES, EmotionWeights, EmotionWords, EngineInfo, Reference, UtteranceRequest
+from .requests import (
+    EMOTION_NAMES,
+    EmotionMixing,
+    EmotionWeights,
+    EmotionWords,
+    EngineInfo,
+    Reference,
+    UtteranceRequest,
+)
 
 __all__ = [
     "HIGHEST_RATE_HZ",
@@ -57,7 +66,8 @@ def check_settings(request: UtteranceRequest) -> None:
 
 
 def check_emotion(request: UtteranceRequest, info: EngineInfo) -> None:
-    """InvalidRequest for a strength or weights out of range; Unsupported for what the model of `info` does not have."""
+    """InvalidRequest for a strength, weights or options that do not hold; Unsupported for what the model of `info` does
+    not have."""
     if not 0.0 <= request.emotion_strength <= 1.0:
         raise InvalidRequest(
             f"emotion strength {request.emotion_strength} is outside 0 to 1",
@@ -65,6 +75,8 @@ def check_emotion(request: UtteranceRequest, info: EngineInfo) -> None:
             field="emotion.strength",
             metadata={"min": "0", "max": "1"},
         )
+    if not isinstance(request.emotion, EmotionWords | EmotionWeights):
+        _check_unmixed(request.emotion_mixing)
     match request.emotion:
         case Reference() if not info.emotion_from_clips:
             raise clips_unsupported()
@@ -84,6 +96,16 @@ def words_unsupported() -> Unsupported:
     return Unsupported(
         "this model takes no emotion in words", reason="EMOTION_WORDS_UNSUPPORTED", field="emotion.words"
     )
+
+
+def _check_unmixed(mixing: EmotionMixing) -> None:
+    for option in fields(mixing):
+        if getattr(mixing, option.name):
+            raise InvalidRequest(
+                f"{option.name} is for an emotion by weights or in words, not for a clip or none",
+                reason="EMOTION_OPTION_WITHOUT_WEIGHTS",
+                field=f"emotion.{option.name}",
+            )
 
 
 def _check_weights(weights: tuple[float, ...], info: EngineInfo) -> None:

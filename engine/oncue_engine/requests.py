@@ -6,7 +6,7 @@ Every time is an integer sample index at the utterance's own output rate, from 0
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 __all__ = [
     "EMOTION_NAMES",
     "AudioChunk",
+    "EmotionMixing",
     "EmotionWeights",
     "EmotionWords",
     "EngineInfo",
@@ -76,6 +77,15 @@ class EmotionWeights:
 
     weights: tuple[float, ...]
 
+    @classmethod
+    def as_told(cls, weights: Iterable[float]) -> EmotionWeights:
+        """The weights that are left when the contract's 32-bit fields have carried these, in their shortest decimals.
+
+        So weights that were told and come back are the same to the bit, and a 0.7 that came as a 32-bit number is 0.7
+        again: strength cuts to four decimals, where a little less than 0.7 would lose one of them.
+        """
+        return cls(tuple(float(str(np.float32(weight))) for weight in weights))
+
 
 @dataclass(frozen=True, slots=True)
 class EmotionWords:
@@ -96,6 +106,18 @@ class LexiconEntry:
     """How it sounds, as in `<word|pronunciation>`; 1 to 100 characters."""
     language: str | None = None
     """BCP 47, of which the language alone counts. None: in text of any language."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionMixing:
+    """What is done with weights, given or found for words, before they are mixed (spec 4.2, 4.3). Off: nothing."""
+
+    apply_bias: bool = False
+    """Each weight times its emotion's factor."""
+    cap_sum: bool = False
+    """After that, a sum above 0.8 is scaled down to it."""
+    random_style: bool = False
+    """Rows of the bank by chance, keyed by the request's seed alone, instead of those nearest to the voice."""
 
 
 class LengthPolicy(enum.Enum):
@@ -165,6 +187,8 @@ class UtteranceRequest:
     emotion: Reference | EmotionWeights | EmotionWords | None = None
     """None: the voice clip's own emotion (paper, section 3.2)."""
     emotion_strength: float = 1.0
+    emotion_mixing: EmotionMixing = field(default_factory=EmotionMixing)
+    """Only with weights or words."""
     length: TargetSamples | TargetTokens | None = None
     length_policy: LengthPolicy = LengthPolicy.STRICT
     sampling: Sampling | None = None
@@ -235,9 +259,10 @@ class Started:
     sampling: Sampling
     """What the tokens are drawn with."""
     emotion_weights: EmotionWeights | None = None
-    """The weights of the request, or those that were found for its words; strength is not applied.
+    """The weights of the request, or those that were found for its words, after bias and cap; strength is not applied.
 
-    None where the emotion comes from a clip.
+    A request with these weights, and without bias and cap, is spoken the same. None where the emotion comes from a
+    clip.
     """
 
 

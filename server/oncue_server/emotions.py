@@ -134,7 +134,7 @@ class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):
     async def _weigh(self, words: str) -> EmotionWeights:
         """Words that no utterance could use are refused now."""
         try:
-            return await asyncio.to_thread(self._engine.weigh_words, EmotionWords(words))
+            return await asyncio.wrap_future(self._engine.weighing(EmotionWords(words)))
         except EngineError as error:
             error.field = "source.words"
             raise

@@ -147,4 +147,4 @@ def emotion_weights(message: emotion_pb2.EmotionWeights, has: Iterable[str], fie
             field=field,
             metadata={"min": "0", "max": str(MAX_EMOTION_WEIGHT)},
         )
-    return EmotionWeights(tuple(min(weight, MAX_EMOTION_WEIGHT) for weight in weights))
+    return EmotionWeights.as_told(min(weight, MAX_EMOTION_WEIGHT) for weight in weights)

@@ -10,11 +10,11 @@ from oncue_engine.requests import Priority
 from oncue_server.messages import seconds
 from oncue_server.speech_limits import known_enum
 
-__all__ = ["MAX_START_DEADLINE_S", "Scheduling", "scheduling"]
+__all__ = ["MAX_START_DEADLINE_S", "SHORTEST_DEADLINE_S", "Scheduling", "scheduling"]
 
 MAX_START_DEADLINE_S = 3600.0
-_SHORTEST_S = 1e-6
-"""What a call gets that has no time left: less than any first audio takes, and still a deadline."""
+SHORTEST_DEADLINE_S = 1e-6
+"""What is left of a deadline where nothing is: less than any first audio takes, and still a deadline."""
 _FIELD = "scheduling"
 
 _PRIORITIES = {
@@ -47,7 +47,7 @@ def scheduling(message: pb.Scheduling, remaining_s: float | None) -> Scheduling:
     InvalidRequest (PRIORITY_UNKNOWN, START_DEADLINE_OUT_OF_RANGE).
     """
     known_enum(message.priority, pb.Priority.values(), f"{_FIELD}.priority", "PRIORITY_UNKNOWN")
-    deadlines_s = [] if remaining_s is None else [max(remaining_s, _SHORTEST_S)]
+    deadlines_s = [] if remaining_s is None else [max(remaining_s, SHORTEST_DEADLINE_S)]
     if message.HasField("start_deadline"):
         asked_s = message.start_deadline.ToNanoseconds() / 1e9
         if not 0.0 < asked_s <= MAX_START_DEADLINE_S:

@@ -6,16 +6,18 @@ import asyncio
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oncue.v1 import audio_pb2
 from oncue.v1 import speech_service_pb2 as pb
 from oncue_engine.engine import Engine
-from oncue_engine.errors import EngineError, InvalidRequest, ReferenceRejected
+from oncue_engine.errors import EngineError, InvalidRequest, Overloaded, ReferenceRejected
 from oncue_engine.requests import (
+    EmotionMixing,
     EmotionWeights,
     EmotionWords,
     LengthPolicy,
@@ -29,7 +31,7 @@ from oncue_server import limits, speech_limits
 from oncue_server.clips import write_clip
 from oncue_server.emotions import find_emotion
 from oncue_server.messages import weights_message
-from oncue_server.scheduling import Scheduling
+from oncue_server.scheduling import SHORTEST_DEADLINE_S, Scheduling
 from oncue_server.store import Store
 from oncue_server.voices import Voices
 
@@ -37,6 +39,9 @@ __all__ = ["Resolved", "Resolver"]
 
 _FIELD = "utterance"
 _INLINE_AUDIO = f"{_FIELD}.emotion.inline.audio"
+
+_WORDS_RETRY_S = 5.0
+"""Words that were given up by their caller go on being read, and are known then."""
 
 # Paths that stand beside the utterance in a request, not inside it.
 _BESIDE = (_FIELD, "pacing", "start_sample", "scheduling")
@@ -127,6 +132,11 @@ class Resolver:
                     sample_rate_hz=format_.sample_rate_hz,
                     emotion=emotion,
                     emotion_strength=message.emotion.strength if message.emotion.HasField("strength") else 1.0,
+                    emotion_mixing=EmotionMixing(
+                        apply_bias=message.emotion.apply_bias,
+                        cap_sum=message.emotion.cap_sum,
+                        random_style=message.emotion.random_style,
+                    ),
                     length=target,
                     length_policy=policy,
                     sampling=speech_limits.sampling(message.sampling, self._engine.info.sampling),
@@ -145,10 +155,31 @@ class Resolver:
                 scheduling=turn,
             )
             try:
+                if isinstance(emotion, EmotionWords):
+                    resolved = replace(resolved, request=await self._weighed(resolved.request, emotion))
                 yield resolved
             except EngineError as error:
                 error.field = _path(error, message.emotion)
                 raise
+
+    async def _weighed(self, request: UtteranceRequest, words: EmotionWords) -> UtteranceRequest:
+        """The request with weights in place of words. No thread waits for them: other calls may need it meanwhile.
+
+        What that takes counts against the start deadline. Raises Overloaded where it has passed.
+        """
+        began_s, deadline_s = time.monotonic(), request.start_deadline_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                weights = await asyncio.wrap_future(self._engine.weighing(words))
+        except TimeoutError:
+            raise Overloaded(
+                f"the emotion's words were not read within the start deadline of {deadline_s:g} s",
+                retry_after_s=_WORDS_RETRY_S,
+                field="scheduling.start_deadline",
+            ) from None
+        if deadline_s is not None:
+            deadline_s = max(deadline_s - (time.monotonic() - began_s), SHORTEST_DEADLINE_S)
+        return replace(request, emotion=weights, start_deadline_s=deadline_s)
 
     @asynccontextmanager
     async def _emotion(self, message: pb.Utterance) -> AsyncIterator[Reference | EmotionWeights | EmotionWords | None]:

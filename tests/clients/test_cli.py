@@ -84,6 +84,13 @@ def test_say_with_an_emotion_vector(oncue: Program, cli_voice: str, tmp_path: Pa
         assert said.returncode == 0, said.stderr
         heard.add((tmp_path / name).read_bytes())
     assert len(heard) == 2
+    vector = ("--voice", cli_voice, "--seed", "1", "--emotion-vector", "happy=1.2,calm=1")
+    for number, options in enumerate(((), ("--emotion-bias",), ("--emotion-bias", "--emotion-cap"))):
+        said = oncue("say", TEXT, "-o", f"{number}.wav", *vector, *options)
+        assert said.returncode == 0, said.stderr
+    assert len({(tmp_path / f"{number}.wav").read_bytes() for number in range(3)}) == 3
+    refused = oncue("say", TEXT, "-o", "c.wav", "--voice", cli_voice, "--emotion-random")
+    assert refused.returncode != 0 and "needs an emotion" in refused.stderr
     refused = oncue("say", TEXT, "-o", "m.wav", "--voice", cli_voice, "--emotion-vector", "melancholic=0.5")
     assert refused.returncode == 1
     assert "EMOTION_UNSUPPORTED" in refused.stderr and "supported: happy,angry,sad" in refused.stderr

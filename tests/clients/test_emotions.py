@@ -47,6 +47,26 @@ async def test_emotion_by_weights(client: oncue.Client, voice: oncue.Voice, new_
     assert (await client.plan("Hello.", voice=voice)).emotion_weights is None
 
 
+async def test_how_weights_are_mixed(client: oncue.Client, voice: oncue.Voice) -> None:
+    asked, told = {"happy": 1.0, "calm": 1.0}, []
+    for mixing in (
+        oncue.EmotionMixing(),
+        oncue.EmotionMixing(bias=True),
+        oncue.EmotionMixing(bias=True, cap=True, random_style=True),
+    ):
+        stream = client.stream(
+            "Hello.", voice=voice, emotion=asked, emotion_mixing=mixing, seed=1, pacing=oncue.Pacing(realtime=False)
+        )
+        assert [chunk async for chunk in stream] and stream.started is not None
+        plan = await client.plan("Hello.", voice=voice, emotion=asked, emotion_mixing=mixing)
+        assert plan.emotion_weights == stream.started.emotion_weights is not None
+        told.append([plan.emotion_weights[name] for name in ("happy", "calm")])
+    assert told[:2] == [[1.0, 1.0], [0.9375, 0.5625]]
+    assert told[2] == pytest.approx([0.5, 0.3])
+    with pytest.raises(ValueError, match="needs an emotion"):
+        await client.plan("Hello.", voice=voice, emotion_mixing=oncue.EmotionMixing(cap=True))
+
+
 async def test_weights_that_the_model_lacks_are_refused_with_what_it_has(client: oncue.Client, new_id: str) -> None:
     with pytest.raises(oncue.Unsupported) as caught:
         await client.emotions.create(new_id, {"happy": 0.8, "melancholic": 0.1})

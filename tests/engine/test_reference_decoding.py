@@ -81,6 +81,7 @@ def drawn(speaker: Speaker, text: str, **fields: object) -> list[Sequence]:
     """The sequences that an utterance was spoken from."""
     engine, recorder = speaker.engine, Recorder()
     found: list[Sequence] = []
+    until(lambda: engine.live_utterances == 0)
 
     def on_event(event: Event) -> None:
         if isinstance(event, AudioChunk):
@@ -172,6 +173,20 @@ def test_several_in_real_time_take_turns(speaker: Speaker) -> None:
     pacing = Pacing(PacingMode.REALTIME, 48_000)
     begun = [speaker.begin(SHORT, seed=seed, pacing=pacing, length=TargetTokens(40))[1] for seed in range(4)]
     assert {recorder.finished().total_codes for recorder in begun} == {40}
+
+
+def test_the_next_segment_is_searched_while_one_is_heard(speaker: Speaker) -> None:
+    """It may take longer than the listener is ahead, and could not be heard before its end."""
+    plan = speaker.engine.plan(speaker.request(LONG))
+    until(lambda: speaker.engine.live_utterances == 0)
+    handle, recorder = speaker.begin(
+        LONG, pacing=Pacing(PacingMode.REALTIME, 4_000), length=TargetTokens(plan.natural_tokens)
+    )
+    (live,) = speaker.engine._scheduler._live  # type: ignore[attr-defined]
+    until(lambda: live.codes_generated == plan.natural_tokens)
+    assert recorder.chunks and len(recorder.samples) < plan.natural_samples / 2
+    handle.cancel()
+    until(lambda: speaker.engine.live_utterances == 0)
 
 
 def test_a_cancel_in_mid_search_gives_the_slot_back(speaker: Speaker) -> None:

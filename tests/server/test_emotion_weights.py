@@ -16,7 +16,7 @@ from oncue_engine.options import EngineOptions
 from oncue_server.app import serving
 from oncue_server.settings import Settings
 
-from .asking import TEXT, Stubs, refusal_of, stream_request, stubs_of
+from .asking import TEXT, Stubs, refusal_of, stream_request, stubs_of, wav
 
 HAS = ("happy", "angry", "sad", "afraid", "disgusted", "surprised", "calm")
 
@@ -98,3 +98,68 @@ async def test_a_registered_emotion_that_another_model_had(tiny_model_dir: Path,
             await spoken(stubs_of(channel), emotion=speech_service_pb2.UtteranceEmotion(name="emotions/glad"))
     refusal = refusal_of(caught.value)
     assert (refusal.reason, refusal.field) == ("EMOTION_WEIGHTS_UNSUPPORTED", "utterance.emotion.name")
+
+
+async def test_bias_and_cap_are_told_and_can_be_replayed(stubs: Stubs) -> None:
+    asked = inline(0.7, happy=0.7, sad=0.6, calm=0.9)
+    heard = []
+    for options in ({"apply_bias": True}, {"cap_sum": True}, {"apply_bias": True, "cap_sum": True}):
+        emotion = speech_service_pb2.UtteranceEmotion(inline=asked.inline, strength=0.7, **options)
+        started, samples = await spoken(stubs, emotion=emotion)
+        weights = {field.name: value for field, value in started.emotion_weights.ListFields()}
+        if "cap_sum" in options:
+            assert sum(weights.values()) == pytest.approx(0.8)
+        if "apply_bias" in options:
+            assert weights["calm"] / weights["sad"] == pytest.approx(0.9 * 0.5625 / 0.6)
+        _, again = await spoken(stubs, emotion=inline(0.7, **weights))
+        assert np.array_equal(samples, again)
+        request = speech_service_pb2.PlanUtteranceRequest(
+            utterance=speech_service_pb2.Utterance(text=TEXT, emotion=emotion)
+        )
+        assert (await stubs.speech.PlanUtterance(request)).emotion_weights == started.emotion_weights
+        assert not any(np.array_equal(samples, other) for other in heard)
+        heard.append(samples)
+
+
+async def test_rows_by_chance_come_from_the_seed(stubs: Stubs) -> None:
+    source = inline(happy=0.75, sad=0.25).inline
+    by_chance = speech_service_pb2.UtteranceEmotion(inline=source, random_style=True)
+    nearest = speech_service_pb2.UtteranceEmotion(inline=source)
+    for seed in (1, 2):
+        _, first = await spoken(stubs, emotion=by_chance, seed=seed)
+        _, plain = await spoken(stubs, emotion=nearest, seed=seed)
+        _, again = await spoken(stubs, emotion=by_chance, seed=seed)
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, plain)
+
+
+async def test_strength_cuts_the_decimals_that_were_meant(stubs: Stubs) -> None:
+    """As a 32-bit number 0.7 is a little less, and half of that would be cut to 0.3499."""
+    _, half = await spoken(stubs, emotion=inline(0.5, happy=0.7))
+    _, whole = await spoken(stubs, emotion=inline(happy=0.35))
+    assert np.array_equal(half, whole)
+
+
+@pytest.mark.parametrize("option", ["apply_bias", "cap_sum", "random_style"])
+async def test_an_emotion_by_a_clip_has_no_weights_to_change(stubs: Stubs, option: str) -> None:
+    source = emotion_pb2.EmotionSource(audio=wav(2.0))
+    for emotion in (
+        speech_service_pb2.UtteranceEmotion(inline=source, **{option: True}),
+        await _registered_clip(stubs, option),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await spoken(stubs, emotion=emotion)
+        refusal = refusal_of(caught.value)
+        assert (refusal.code, refusal.reason) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "EMOTION_OPTION_WITHOUT_WEIGHTS",
+        )
+        assert refusal.field == f"utterance.emotion.{option}"
+
+
+async def _registered_clip(stubs: Stubs, option: str) -> speech_service_pb2.UtteranceEmotion:
+    id_ = f"clip-{option.replace('_', '-')}"
+    await stubs.emotions.CreateEmotion(
+        emotion_service_pb2.CreateEmotionRequest(emotion_id=id_, source=emotion_pb2.EmotionSource(audio=wav(2.0)))
+    )
+    return speech_service_pb2.UtteranceEmotion(name=f"emotions/{id_}", **{option: True})

@@ -33,11 +33,12 @@ def case(tmp_path: Path) -> Iterator[HubCase]:
 
 
 def oncue_models(case: HubCase, *arguments: str) -> Result:
-    return CliRunner().invoke(models, [*arguments, "--cache", str(case.cache)])
+    return CliRunner().invoke(models, arguments, env={"HF_HUB_CACHE": str(case.cache)})
 
 
 def fetch(case: HubCase, *arguments: str) -> Result:
-    return oncue_models(case, "fetch", *arguments, "--endpoint", f"{case.hub.endpoint}/")
+    options = ("--endpoint", f"{case.hub.endpoint}/", "--cache", str(case.cache))
+    return CliRunner().invoke(models, ["fetch", *arguments, *options])
 
 
 def lines(answer: Result) -> list[dict[str, object]]:

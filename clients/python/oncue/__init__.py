@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from oncue.audio import AudioChunk, Clip, Encoding, SpeechStats, WavWriter
 from oncue.client import Client, connect
-from oncue.emotions import EMOTION_NAMES, Emotion, Emotions, Words
+from oncue.emotions import EMOTION_NAMES, Emotion, EmotionMixing, Emotions, Words
 from oncue.errors import (
     AlreadyExists,
     Conflict,
@@ -45,6 +45,7 @@ __all__ = [
     "DeadlineExceeded",
     "Denied",
     "Emotion",
+    "EmotionMixing",
     "Emotions",
     "Encoding",
     "InvalidRequest",

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from oncue.audio import Clip, Encoding
-from oncue.emotions import Emotions
+from oncue.emotions import EmotionMixing, Emotions
 from oncue.errors import typed_errors
 from oncue.info import ServerInfo, UtterancePlan, server_info
 from oncue.lexicon import LexiconArgument
@@ -76,6 +76,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -105,6 +106,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -125,6 +127,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -147,6 +150,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,
@@ -166,6 +170,7 @@ class Client:
         voice: Voice | str | None = None,
         emotion: EmotionArgument | None = None,
         emotion_strength: float | None = None,
+        emotion_mixing: EmotionMixing | None = None,
         duration_samples: int | None = None,
         tokens: int | None = None,
         length_policy: LengthPolicy = "strict",
@@ -180,6 +185,7 @@ class Client:
             voice=voice,
             emotion=emotion,
             emotion_strength=emotion_strength,
+            emotion_mixing=emotion_mixing or EmotionMixing(),
             duration_samples=duration_samples,
             tokens=tokens,
             length_policy=length_policy,

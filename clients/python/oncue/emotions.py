@@ -26,6 +26,7 @@ from oncue.v1 import emotion_pb2, emotion_service_pb2, emotion_service_pb2_grpc
 __all__ = [
     "EMOTION_NAMES",
     "Emotion",
+    "EmotionMixing",
     "EmotionSource",
     "Emotions",
     "Words",
@@ -43,6 +44,18 @@ class Words:
     """An emotion in plain words, such as Words("tired, a little annoyed")."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionMixing:
+    """What is done with weights, given or found for words, before they are heard. Refused for an emotion by a clip."""
+
+    bias: bool = False
+    """Even out how strongly the emotions are heard: each weight times a factor of its emotion."""
+    cap: bool = False
+    """Scale a sum above 0.8 down to it, after the bias: a fifth of the voice's own emotion stays."""
+    random_style: bool = False
+    """Reference speakers by chance, keyed by the utterance's seed, instead of those who sound most like the voice."""
 
 
 EmotionSource = Path | bytes | Mapping[str, float] | Words

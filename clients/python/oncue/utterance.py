@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from oncue.audio import Encoding
-from oncue.emotions import Emotion, Words, emotion_name, source_message
+from oncue.emotions import Emotion, EmotionMixing, Words, emotion_name, source_message
 from oncue.lexicon import LexiconArgument, lexicon_message
 from oncue.v1 import audio_pb2, speech_service_pb2
 from oncue.voices import Voice, voice_name
@@ -58,6 +58,8 @@ class Utterance:
     """None: the emotion of the voice's own clip."""
     emotion_strength: float | None = None
     """0 to 1; None: 1."""
+    emotion_mixing: EmotionMixing = field(default_factory=EmotionMixing)
+    """What is done with the weights of the emotion, given or found for its words."""
     duration_samples: int | None = None
     """Exact length at the output rate."""
     tokens: int | None = None
@@ -78,9 +80,9 @@ class Utterance:
 async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utterance:
     """The message of an utterance.
 
-    Raises ValueError for two lengths, for a strength without an emotion and for a seed or a length that does not fit
-    its field; TypeError for a lexicon of other values; OSError for an emotion clip that cannot be read; InvalidRequest
-    for an unknown emotion name.
+    Raises ValueError for two lengths, for a strength or mixing without an emotion and for a seed or a length that does
+    not fit its field; TypeError for a lexicon of other values; OSError for an emotion clip that cannot be read;
+    InvalidRequest for an unknown emotion name.
     """
     sampling = utterance.sampling
     return speech_service_pb2.Utterance(
@@ -103,14 +105,24 @@ async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utteranc
 
 async def _emotion(utterance: Utterance) -> speech_service_pb2.UtteranceEmotion | None:
     emotion = utterance.emotion
+    mixing = utterance.emotion_mixing
     if emotion is None:
         if utterance.emotion_strength is not None:
             raise ValueError("emotion_strength needs an emotion")
+        if mixing != EmotionMixing():
+            raise ValueError("emotion_mixing needs an emotion")
         return None
-    strength = utterance.emotion_strength
+    message = speech_service_pb2.UtteranceEmotion(
+        strength=utterance.emotion_strength,
+        apply_bias=mixing.bias,
+        cap_sum=mixing.cap,
+        random_style=mixing.random_style,
+    )
     if isinstance(emotion, Emotion | str):
-        return speech_service_pb2.UtteranceEmotion(name=emotion_name(emotion), strength=strength)
-    return speech_service_pb2.UtteranceEmotion(inline=await source_message(emotion), strength=strength)
+        message.name = emotion_name(emotion)
+    else:
+        message.inline.CopyFrom(await source_message(emotion))
+    return message
 
 
 def _length(utterance: Utterance) -> speech_service_pb2.Length | None:

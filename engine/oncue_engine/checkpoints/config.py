@@ -15,8 +15,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import CheckpointError
 from ..frontend.mel import MelConfig
 from ..model.bigvgan import BigVGANConfig
@@ -25,19 +23,9 @@ from ..model.codec import CodecConfig
 from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
+from .config_file import DEFAULT_KIND, parse_config_file
 
-__all__ = [
-    "DEFAULT_KIND",
-    "ModelConfig",
-    "SemanticEncoderConfig",
-    "SpeechConfig",
-    "model_kind",
-    "parse_config",
-    "read_config",
-]
-
-DEFAULT_KIND = "indextts2"
-"""Of a config that does not say its kind: the public ones do not."""
+__all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "parse_config", "read_config"]
 
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
@@ -185,30 +173,9 @@ class ModelConfig:
                 raise CheckpointError(f"oncue.{name} {value} exceeds the T2S position table: {longest}")
 
 
-def model_kind(folder: Path) -> str:
-    """`kind` in `folder/config.yaml`; DEFAULT_KIND where it says none, or where reading it will say what is wrong."""
-    try:
-        raw = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return DEFAULT_KIND
-    return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
-
-
 def read_config(folder: Path) -> ModelConfig:
     """Read `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
-    path = folder / "config.yaml"
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} is not a mapping")
-    try:
-        return parse_config(raw)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    return parse_config_file(folder, DEFAULT_KIND, parse_config)
 
 
 def parse_config(raw: Mapping[str, Any]) -> ModelConfig:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from .config import ModelConfig, read_config
+from .file_ends import file_ends
 from .layout import EMOTION_BANK_FILE, WEIGHT_FILES, assign, fingerprint, read_bare_tensor
 from .networks import empty_networks
 from .public_config import whole_config
@@ -41,7 +42,6 @@ __all__ = ["Converted", "converted"]
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
-_END_BYTES = 64 * 1024
 _SPARE_BYTES = 64 * 2**20
 _FREQUENCIES = ".freqs"
 """Ends the keys of tables that a network computes, but takes from a file where that has them exactly."""
@@ -94,18 +94,10 @@ def converted(files: PublicFiles, home: Path) -> Converted:
 
 
 def _key(files: PublicFiles) -> str:
-    """Changes with any change of a source. Both ends of a file hold its lists of tensors and their checksums."""
+    """Changes with any change of a source."""
     digest = hashlib.sha256(f"{_FORMAT}".encode())
     for path in files.sources():
-        try:
-            status = path.stat()
-            with path.open("rb") as file:
-                ends = file.read(_END_BYTES)
-                file.seek(max(0, status.st_size - _END_BYTES))
-                ends += file.read(_END_BYTES)
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
-        digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode() + ends)
+        digest.update(file_ends(path) + f"{path.stat().st_mtime_ns}\0".encode())
     return digest.hexdigest()[:20]
 
 

@@ -30,7 +30,9 @@ __all__ = [
 
 
 def default_cache() -> Path:
-    """Where the hub's tools keep files: HF_HUB_CACHE, or `hub` under HF_HOME."""
+    """Where the hub's tools keep files: HF_HUB_CACHE, or `hub` under HF_HOME, as the environment is now."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(os.path.expandvars(cache)).expanduser()
     return Path(constants.HF_HUB_CACHE)
 
 

@@ -8,7 +8,7 @@
                                                                     where the model has them
     glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
                                                                     has that
-    emotion_words/                                                  words to emotion weights, where it has that
+    emotion_words/, or qwen0.6bemo4-merge/ of the public files      words to emotion weights, where it has that
 
 Weights may be float16 on disk; they are computed with as float32. Weight norm may be there or folded.
 """
@@ -16,7 +16,7 @@ Weights may be float16 on disk; they are computed with as float32. Weight norm m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..model.weight_norm import fold
 from ..tensor_file import load_tensor_file
+from .config_file import CONFIG_FILE
 from .torch_file import read_torch_file
 
 __all__ = [
@@ -32,10 +33,12 @@ __all__ = [
     "EMOTION_WORDS_FOLDER",
     "GLOSSARY_FILE",
     "PACE_FILE",
+    "PUBLIC_WORDS_FOLDER",
     "RANKS_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
+    "file_digest",
     "fill",
     "fingerprint",
     "read_bare_tensor",
@@ -56,10 +59,11 @@ EMOTION_BANK_FILE = "emotion_bank.safetensors"
 EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
+PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
+"""As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
 RANKS_FILE = "multilingual_zh_ja_yue_char_del.tiktoken"
 GLOSSARY_FILE = "glossary.yaml"
-_CONFIG_FILE = "config.yaml"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -132,11 +136,17 @@ def fingerprint(folder: Path) -> str:
     That is config, weights, pace, emotion bank, pieces, glossary, and the files of the model that turns words into
     weights.
     """
+    names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
+    folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
+    words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
+    own = (SENTENCEPIECE_FILE, RANKS_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
+    return file_digest(folder, (*names, *own))
+
+
+def file_digest(folder: Path, names: Iterable[str]) -> str:
+    """First 16 hex digits of a SHA-256 over those of the files that are there, in this order, names included."""
     digest = hashlib.sha256()
-    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
-    words = sorted(path for path in (folder / EMOTION_WORDS_FOLDER).rglob("*") if path.is_file())
-    optional = (SENTENCEPIECE_FILE, RANKS_FILE, GLOSSARY_FILE)
-    for name in (*names, *optional, *(path.relative_to(folder).as_posix() for path in words)):
+    for name in names:
         path = folder / name
         if not path.is_file():
             continue

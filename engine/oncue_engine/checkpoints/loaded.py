@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +21,18 @@ from ..model.codec import SemanticCodec
 from ..model.emotion_bank import EmotionBank
 from ..model.s2mel import S2Mel
 from ..model.t2s import T2S
+from ..words.qwen_words import QwenWords
 from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 from .config import ModelConfig, read_config
 from .converted import converted
+from .file_ends import file_ends
 from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
     GLOSSARY_FILE,
     PACE_FILE,
+    PUBLIC_WORDS_FOLDER,
     RANKS_FILE,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
@@ -59,7 +64,7 @@ class LoadedModel:
     s2mel: S2Mel
     vocoder: BigVGAN
     emotion_bank: EmotionBank | None
-    emotion_words: WordsToEmotion | None
+    emotion_words: WordsWeigher | None
     """Words to weights of the bank's emotions, where the model has that."""
 
     @property
@@ -81,10 +86,17 @@ def load_model(folder: Path) -> LoadedModel:
 def load_public(files: PublicFiles) -> LoadedModel:
     """A public model from its own files, by way of their converted form (converted.py). CheckpointError."""
     own = converted(files, oncue_home())
-    return _load(own.folder, own.fingerprint)
+    digest = hashlib.sha256(own.fingerprint.encode())
+    # What is not converted decides too how it sounds.
+    words = [] if files.emotion_model is None else sorted(p for p in files.emotion_model.rglob("*") if p.is_file())
+    for path in (*words, *([] if files.glossary is None else [files.glossary])):
+        digest.update(file_ends(path))
+    return _load(own.folder, digest.hexdigest()[:16], files.folder)
 
 
-def _load(folder: Path, known_fingerprint: str) -> LoadedModel:
+def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> LoadedModel:
+    """`extras`: where glossary and words model are (None: in the same folder)."""
+    extras = extras or folder
     config = read_config(folder)
     networks = empty_networks(config)
     for name, network in networks.named().items():
@@ -99,7 +111,7 @@ def _load(folder: Path, known_fingerprint: str) -> LoadedModel:
         name=speech.name,
         fingerprint=known_fingerprint,
         config=config,
-        text=_text_frontend(config, folder),
+        text=_text_frontend(config, folder, extras / GLOSSARY_FILE),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
         encoder=networks.encoder,
         codec=networks.codec,
@@ -108,11 +120,11 @@ def _load(folder: Path, known_fingerprint: str) -> LoadedModel:
         s2mel=networks.s2mel,
         vocoder=networks.vocoder,
         emotion_bank=bank,
-        emotion_words=_emotion_words(folder / EMOTION_WORDS_FOLDER, bank),
+        emotion_words=_emotion_words(extras, bank),
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path) -> TextReader:
+def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextReader:
     speech = config.speech
     text: TextReader
     if speech.tokenizer == "arpabet":
@@ -132,7 +144,6 @@ def _text_frontend(config: ModelConfig, folder: Path) -> TextReader:
         raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is none of arpabet, sentencepiece, tiktoken")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
-    glossary = folder / GLOSSARY_FILE
     return text.with_glossary(glossary) if glossary.is_file() else text
 
 
@@ -156,14 +167,21 @@ def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:
     return EmotionBank(styles=tensors["feat1"], emotions=tensors["feat2"], counts=counts)
 
 
-def _emotion_words(folder: Path, bank: EmotionBank | None) -> WordsToEmotion | None:
-    """The student in `folder`. CheckpointError where it does not read, or where the bank lacks what it gives."""
-    if not folder.is_dir():
+def _emotion_words(model: Path, bank: EmotionBank | None) -> WordsWeigher | None:
+    """What turns words into weights: the student, or the public Qwen, or nothing where `model` has neither.
+
+    CheckpointError where it does not read, or where the bank lacks what it gives.
+    """
+    folder = next(
+        (model / name for name in (EMOTION_WORDS_FOLDER, PUBLIC_WORDS_FOLDER) if (model / name).is_dir()), None
+    )
+    if folder is None:
         return None
     if bank is None:
         raise CheckpointError(f"{folder.name} is there, but no emotion bank for its weights")
     try:
-        words = WordsToEmotion.load(folder)
+        words: WordsWeigher
+        words = WordsToEmotion.load(folder) if folder.name == EMOTION_WORDS_FOLDER else QwenWords.open(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{folder.name}: {error}", reason=error.reason) from error
     lacking = sorted(set(words.emotions) - set(bank.names))

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ..model.bigvgan import kaiser_sinc_filter
 from .config import ModelConfig
-from .public_sizes import PublicSize, public_sizes
+from .public_sizes import PublicSize, PublicSizes, public_sizes
 from .random_pieces import train_pieces
 from .random_weights import random_bank_apart, random_network
 
-__all__ = ["make_random_public"]
+__all__ = ["make_random_public", "write_random_public"]
 
 _COMMIT = "0" * 39 + "1"
 
@@ -33,7 +33,11 @@ def make_random_public(folder: Path, size: PublicSize, seed: int = 0) -> Path:
 
     The weights are those that random_public.build_random has in memory for the same sizes and seed.
     """
-    sizes = public_sizes(size)
+    return write_random_public(folder, public_sizes(size), seed)
+
+
+def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path:
+    """`make_random_public` for any sizes."""
     config = sizes.parsed()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(sizes.config), sort_keys=False), encoding="utf-8")

@@ -86,7 +86,7 @@ class ReferenceStage:
         slot = self._free.pop(0)
         self._running[slot] = _Running(search, before, cache_bytes)
         no_latents = np.empty((0, prefix.shape[1]), dtype=np.float32)
-        return Sequence(spec, slot, len(prefix), latents=no_latents, uniforms=[])
+        return Sequence(spec, slot, len(prefix), latents=no_latents, uniforms=[], at_once=True)
 
     def step(self, sequences: Rows[Sequence]) -> None:
         """One step of every live sequence's search; one that fails gets its `error`, the others go on."""

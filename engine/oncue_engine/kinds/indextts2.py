@@ -112,12 +112,12 @@ class IndexTTS2Semantics:
     """`rendering.semantics.Semantics`: a token's row is its code's embedding and its latent, and nothing else."""
 
     rows_per_token = 1
-    reach_tokens = 0
+    reach_tokens = look_ahead_tokens = 0
 
     def __init__(self, networks: LoadedModel) -> None:
         self._s2mel, self._codec = networks.s2mel, networks.codec
 
-    def rows(self, codes: Tensor, latents: Tensor) -> Tensor:
+    def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
         """codes [n], latents [n,M] -> [n,D] (spec 6.1)."""
         return self._s2mel.semantic(latents[None], self._codec.embed(codes[None]))[0]
 

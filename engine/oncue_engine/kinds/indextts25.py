@@ -7,6 +7,7 @@ from functools import cached_property
 from torch import Tensor
 
 from ..checkpoints.loaded import LoadedModel
+from ..conditioning import VoiceConditioning
 from ..frontend.multilingual_text import MultilingualText
 from ..options import ResolvedOptions
 from .indextts2 import IndexTTS2Renderer, IndexTTS2Tokens, renderer_with
@@ -67,8 +68,8 @@ class IndexTTS25Semantics:
     def reach_tokens(self) -> int:
         return self._codec.decoder_reach_codes
 
-    def rows(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """codes [n] -> [2n,D]; the latents say nothing here."""
+    def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
+        """codes [n] -> [2n,D]; all else says nothing here."""
         return self._codec.decode(self._codec.embed(codes[None]))[0]
 
     def regulate(self, rows: Tensor) -> Tensor:

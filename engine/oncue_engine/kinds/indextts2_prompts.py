@@ -21,7 +21,7 @@ from ..frontend.fbank import fbank, minus_mean
 from ..frontend.mel import log_mel
 from ..frontend.resample import beginning_at, sinc_resample
 from ..frontend.speech_features import speech_features
-from ..model.emotion_bank import mix_bank
+from ..model.emotion_bank import mix_bank, nearest_rows, random_rows
 from ..model.t2s import merge_emotion
 
 __all__ = ["IndexTTS2Prompts", "IndexTTS2Voice"]
@@ -93,13 +93,14 @@ class IndexTTS2Prompts:
         assert isinstance(voice, IndexTTS2Voice)
         return merge_emotion(voice.base_emotion, clip.emotion, strength)
 
-    def weighted(self, voice: VoiceConditioning, weights: Sequence[float]) -> Tensor:
+    def weighted(self, voice: VoiceConditioning, weights: Sequence[float], chance: int | None) -> Tensor:
         """ValueError where the model has no bank."""
         assert isinstance(voice, IndexTTS2Voice)
         bank = self._model.emotion_bank
         if bank is None:
             raise ValueError("emotion weights need a bank")
-        return mix_bank(bank, voice.style[None], torch.tensor(weights), voice.own_emotion[None])[0]
+        rows = nearest_rows(bank, voice.style[None]) if chance is None else random_rows(bank, chance)  # [8]
+        return mix_bank(bank, rows, torch.tensor(weights), voice.own_emotion[None])[0]
 
     def _speaker_rows(self, features: Tensor, style: Tensor) -> Tensor:
         """features [1,T,D], style [S] -> the rows [K,M] that the T2S knows the speaker by."""

@@ -7,7 +7,7 @@ from ..checkpoints.loaded import LoadedModel
 from ..checkpoints.pace import Pace
 from ..frontend.text import TextReader
 from ..options import DecodingName
-from ..words.student import WordsToEmotion
+from ..words.weigher import WordsWeigher
 
 __all__ = ["IndexTTSFamily"]
 
@@ -51,7 +51,7 @@ class IndexTTSFamily:
         return () if bank is None else bank.names
 
     @property
-    def emotion_words(self) -> WordsToEmotion | None:
+    def emotion_words(self) -> WordsWeigher | None:
         return self.networks.emotion_words
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,12 +68,18 @@ def nearest_rows(bank: EmotionBank, style: Tensor) -> Tensor:
     return torch.tensor([int(group.argmax()) if len(group) else _NO_ROW for group in groups])
 
 
-def random_rows(bank: EmotionBank, rng: random.Random) -> Tensor:
-    """One uniform row per category, [K] int64, from Python's generator as the public option does.
+def random_rows(bank: EmotionBank, seed: int) -> Tensor:
+    """One uniform row per category, [K] int64, which hangs on `seed`, category and its row count alone.
 
-    -1 for a category without rows, which draws nothing.
+    The public option draws from Python's global generator, where nothing comes out the same again (spec 4.2). -1 for a
+    category without rows.
     """
-    return torch.tensor([rng.randint(0, count - 1) if count else _NO_ROW for count in bank.counts])
+    return torch.tensor([_drawn(seed, k) % count if count else _NO_ROW for k, count in enumerate(bank.counts)])
+
+
+def _drawn(seed: int, category: int) -> int:
+    """64 bits: what is left over by a few rows is nothing beside them."""
+    return int.from_bytes(hashlib.sha256(f"emotion row {seed} {category}".encode()).digest()[:8])
 
 
 def mix_rows(bank: EmotionBank, rows: Tensor, weights: Tensor) -> Tensor:
@@ -91,21 +97,22 @@ def mix_rows(bank: EmotionBank, rows: Tensor, weights: Tensor) -> Tensor:
     return (weights[:, None].to(bank.emotions.dtype) * torch.stack(chosen)).sum(0, keepdim=True)
 
 
-def mix_bank(bank: EmotionBank, style: Tensor, weights: Tensor, emotion: Tensor) -> Tensor:
+def mix_bank(bank: EmotionBank, rows: Tensor, weights: Tensor, emotion: Tensor) -> Tensor:
     """Emotion vector from weights: mix + (1 - sum of weights) * emotion.
 
-    style [1,S] of the speaker, weights [K] in the bank's order, emotion [1,M] from the speaker's own clip -> [1,M].
+    rows [K] of `nearest_rows` or `random_rows`, weights [K] in the bank's order, emotion [1,M] from the speaker's own
+    clip -> [1,M].
     """
-    mix = mix_rows(bank, nearest_rows(bank, style), weights)
-    return mix + (1.0 - weights.sum()) * emotion
+    return mix_rows(bank, rows, weights) + (1.0 - weights.sum()) * emotion
 
 
-def normalize_weights(weights: Tensor, *, bias: bool = True) -> Tensor:
-    """Per-category bias, then a cap of 0.8 on the sum, [8] -> [8]. The public web page does this, its library not."""
+def normalize_weights(weights: Sequence[float], *, bias: bool, cap: bool) -> list[float]:
+    """Per-category bias, then a cap of 0.8 on the sum (spec 4.3). The public web page does both, the library none."""
     if bias:
-        weights = weights * torch.tensor(EMOTION_BIAS, dtype=weights.dtype, device=weights.device)
-    total = float(weights.sum())
-    return weights * (MAX_WEIGHT_SUM / total) if total > MAX_WEIGHT_SUM else weights
+        weights = [weight * factor for weight, factor in zip(weights, EMOTION_BIAS, strict=True)]
+    total = math.fsum(weights)
+    scale = MAX_WEIGHT_SUM / total if cap and total > MAX_WEIGHT_SUM else 1.0
+    return [weight * scale for weight in weights]
 
 
 def scale_weights(weights: Sequence[float], strength: float) -> list[float]:

@@ -145,6 +145,13 @@ class WordsToEmotion:
         weights = (total / total.sum()).tolist()
         return dict(zip(self._names, weights, strict=True))
 
+    def warm_up(self) -> None:
+        """The first answer takes longer than the others."""
+        self.weigh("calm and even")
+
+    def close(self) -> None:
+        """Nothing runs but calls of `weigh`."""
+
     @torch.inference_mode()
     def _distribution(self, window: list[int]) -> Tensor:
         """[emotions] float64."""

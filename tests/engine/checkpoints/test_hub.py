@@ -97,9 +97,10 @@ def test_no_network_names_what_is_missing(case: HubCase) -> None:
         fetched(case.name, case.cache)
 
 
-def test_a_named_hub_model_is_never_fetched_while_loading(case: HubCase) -> None:
+def test_a_named_hub_model_is_never_fetched_while_loading(case: HubCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(case.cache))
     with pytest.raises(CheckpointError) as caught:
-        load_named("hub:IndexTeam/IndexTTS-2", case.cache)
+        load_named("hub:IndexTeam/IndexTTS-2")
     assert caught.value.reason == "HUB_OFFLINE"
     assert case.hub.asked == []
 

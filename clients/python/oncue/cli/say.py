@@ -13,7 +13,7 @@ from oncue.cli.lexicon_file import LexiconOption, read_lexicon
 from oncue.cli.player import find_player
 from oncue.cli.report import print_error, run
 from oncue.cli.speaking import Line, Manner, registered, speak
-from oncue.emotions import Words
+from oncue.emotions import EmotionMixing, Words
 from oncue.errors import SpeechError
 from oncue.scheduling import PRIORITIES, Priority
 from oncue.utterance import EmotionArgument
@@ -35,6 +35,13 @@ def say(
     emotion_vector: Annotated[str | None, typer.Option(metavar="happy=0.8,sad=0.1", help="Each 0 to 1.2.")] = None,
     emotion_text: Annotated[str | None, typer.Option(metavar="WORDS", help="The emotion in words.")] = None,
     emotion_strength: Annotated[float | None, typer.Option(metavar="X", help="0 to 1.")] = None,
+    emotion_bias: Annotated[
+        bool, typer.Option("--emotion-bias", help="Even out how strongly emotions by weights or words are heard.")
+    ] = False,
+    emotion_cap: Annotated[bool, typer.Option("--emotion-cap", help="Scale weights down to a sum of 0.8.")] = False,
+    emotion_random: Annotated[
+        bool, typer.Option("--emotion-random", help="Reference speakers by chance (seed), not those like the voice.")
+    ] = False,
     duration: Annotated[float | None, typer.Option(metavar="SECONDS", help="Exact length.")] = None,
     tokens: Annotated[int | None, typer.Option(metavar="N", help="Exact length in semantic tokens.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Take a length however it sounds.")] = False,
@@ -60,6 +67,7 @@ def say(
         voice=voice,
         emotion=_emotion(emotion, emotion_vector, emotion_text),
         emotion_strength=emotion_strength,
+        emotion_mixing=EmotionMixing(emotion_bias, emotion_cap, emotion_random),
         duration_s=duration,
         tokens=tokens,
         force=force,

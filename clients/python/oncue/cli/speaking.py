@@ -15,7 +15,7 @@ from oncue.audio import AudioChunk, WavWriter
 from oncue.cli.player import Player
 from oncue.cli.report import console
 from oncue.client import Client
-from oncue.emotions import Words
+from oncue.emotions import EmotionMixing, Words
 from oncue.lexicon import LexiconArgument
 from oncue.scheduling import Priority
 from oncue.speech import Pacing, SpeechStream
@@ -44,6 +44,7 @@ class Manner:
     emotion: EmotionArgument | None
     """A str is a name, or the path of a clip."""
     emotion_strength: float | None
+    emotion_mixing: EmotionMixing
     duration_s: float | None
     tokens: int | None
     force: bool
@@ -83,6 +84,7 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
         voice=manner.voice,
         emotion=manner.emotion,
         emotion_strength=manner.emotion_strength,
+        emotion_mixing=manner.emotion_mixing,
         duration_samples=await _duration_samples(client, manner),
         tokens=manner.tokens,
         length_policy="force" if manner.force else "strict",

@@ -295,10 +295,28 @@ class UtteranceEmotion(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     INLINE_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
+    APPLY_BIAS_FIELD_NUMBER: _builtins.int
+    CAP_SUM_FIELD_NUMBER: _builtins.int
+    RANDOM_STYLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """A registered emotion, `emotions/{emotion}`."""
     strength: _builtins.float
     """How much of it, 0 (the voice clip's own emotion) to 1 (all of it). Unset: 1."""
+    apply_bias: _builtins.bool
+    """Multiplies each weight by a factor of its emotion: happy 0.9375, angry 0.875, sad 1, afraid 1, disgusted 0.9375,
+    melancholic 0.9375, surprised 0.6875, calm 0.5625. This evens out how strongly they are heard. Only for an emotion
+    by weights or in words; before `cap_sum` and `strength`. Default: the weights as they are.
+    """
+    cap_sum: _builtins.bool
+    """Scales weights whose sum is above 0.8 down to that sum, so that a fifth of the voice clip's own emotion stays. Only
+    for an emotion by weights or in words; before `strength`. Default: the weights as they are; where their sum is
+    above 1, less than nothing of the clip's own emotion is mixed in.
+    """
+    random_style: _builtins.bool
+    """Takes for each emotion one of the model's reference speakers by chance instead of the one who sounds most like the
+    voice. Which one hangs on `Utterance.seed` alone: the same seed takes the same ones for every text, voice and
+    weight. Only for an emotion by weights or in words. Default: the nearest one.
+    """
     @_builtins.property
     def inline(self) -> _emotion_pb2.EmotionSource:
         """An emotion for this utterance only."""
@@ -309,10 +327,13 @@ class UtteranceEmotion(_message.Message):
         name: _builtins.str = ...,
         inline: _emotion_pb2.EmotionSource | None = ...,
         strength: _builtins.float | None = ...,
+        apply_bias: _builtins.bool = ...,
+        cap_sum: _builtins.bool = ...,
+        random_style: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "emotion", b"emotion", "inline", b"inline", "name", b"name", "strength", b"strength"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "emotion", b"emotion", "inline", b"inline", "name", b"name", "strength", b"strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "apply_bias", b"apply_bias", "cap_sum", b"cap_sum", "emotion", b"emotion", "inline", b"inline", "name", b"name", "random_style", b"random_style", "strength", b"strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
@@ -662,8 +683,10 @@ class SynthesisStarted(_message.Message):
 
     @_builtins.property
     def emotion_weights(self) -> _emotion_pb2.EmotionWeights:
-        """The weights that the emotion comes down to, before `emotion_strength`: those that were given, or those that were
-        found for its words. Unset when the emotion comes from a clip, or when none was asked for.
+        """The weights that the emotion comes down to: those that were given, or those that were found for its words, after
+        `apply_bias` and `cap_sum` and before `emotion_strength`. An utterance with these weights, this strength and the
+        same `random_style`, and without those two, is spoken the same. Unset when the emotion comes from a clip, or when
+        none was asked for.
         """
 
     @_builtins.property

@@ -7,6 +7,7 @@ words with a blank before them; each longer piece can be merged from two that ar
 from __future__ import annotations
 
 import base64
+from itertools import product
 
 __all__ = ["make_ranks"]
 
@@ -27,8 +28,11 @@ _CHARACTERS = (
 )
 
 
-def make_ranks(max_ranks: int = 4096) -> bytes:
-    """The file's bytes. At most `max_ranks` ranks, 256 of them single bytes, and one of no bytes."""
+def make_ranks(num_ranks: int) -> bytes:
+    """The file's bytes: so many ranks, at least 1024; one of them has no bytes.
+
+    Beyond the characters and words there are pairs of any two bytes.
+    """
     # As the public file begins: "!" and the double quote are the ids that the T2S has taken for start and stop.
     first = b'!"'
     pieces = dict.fromkeys([*(bytes([byte]) for byte in first), *(bytes([byte]) for byte in range(256))])
@@ -36,6 +40,11 @@ def make_ranks(max_ranks: int = 4096) -> bytes:
         whole = text.encode()
         # Left to right, so that each beginning is a merge of the one before it and a byte.
         pieces |= dict.fromkeys(whole[:length] for length in range(2, len(whole) + 1))
-    kept = [*list(pieces)[: max_ranks - 1], b""]
+    pairs = (bytes(pair) for pair in product(range(256), repeat=2))
+    for pair in pairs:
+        if len(pieces) >= num_ranks - 1:
+            break
+        pieces.setdefault(pair)
+    kept = [*list(pieces)[: num_ranks - 1], b""]
     lines = (f"{base64.b64encode(piece).decode() or '='} {rank}\n" for rank, piece in enumerate(kept))
     return "".join(lines).encode()

@@ -112,7 +112,7 @@ class IndexTTS2Semantics:
     """`rendering.semantics.Semantics`: a token's row is its code's embedding and its latent, and nothing else."""
 
     rows_per_token = 1
-    reach_tokens = look_ahead_tokens = 0
+    reach_tokens = look_ahead_tokens = remade_tokens = 0
 
     def __init__(self, networks: LoadedModel) -> None:
         self._s2mel, self._codec = networks.s2mel, networks.codec

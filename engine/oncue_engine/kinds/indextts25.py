@@ -57,15 +57,24 @@ class IndexTTS25Tokens(IndexTTS2Tokens):
 
 
 class IndexTTS25Semantics:
-    """`rendering.semantics.Semantics`: two rows of each token, decoded by the codec, which looks to both sides."""
+    """`rendering.semantics.Semantics`: two rows of each token, decoded by the codec, which looks far to both sides.
+
+    Frames are emitted long before all that their rows depend on is there: a chunk looks ahead 4 tokens of 40, and the
+    rest is zeros, as at an end of speech. docs/indextts25.md tells what that changes.
+    """
 
     rows_per_token = 2
+    look_ahead_tokens = 0
 
     def __init__(self, networks: LoadedModel) -> None:
         self._s2mel, self._codec = networks.s2mel, networks.codec
 
     @property
     def reach_tokens(self) -> int:
+        return self._codec.decoder_reach_codes
+
+    @property
+    def remade_tokens(self) -> int:
         return self._codec.decoder_reach_codes
 
     def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ MAX_PIECES = 40
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TiktokenTokenizer:
     path = tmp_path_factory.mktemp("ranks") / "small.tiktoken"
-    path.write_bytes(make_ranks())
+    path.write_bytes(make_ranks(1024))
     return TiktokenTokenizer(path)
 
 
@@ -188,7 +188,7 @@ def test_long_and_strange_texts_keep_within_the_budget(frontend: MultilingualTex
 
 
 def test_japanese_without_its_package_is_a_precise_error(tmp_path: Path) -> None:
-    (tmp_path / "small.tiktoken").write_bytes(make_ranks())
+    (tmp_path / "small.tiktoken").write_bytes(make_ranks(1024))
     program = f"""
 import sys
 sys.modules["fugashi"] = None  # as if it were not installed

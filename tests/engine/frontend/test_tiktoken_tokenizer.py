@@ -25,7 +25,7 @@ ENGLISH = frozenset(("<|en|>",))
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TiktokenTokenizer:
     path = tmp_path_factory.mktemp("ranks") / "small.tiktoken"
-    path.write_bytes(make_ranks())
+    path.write_bytes(make_ranks(1024))
     return TiktokenTokenizer(path)
 
 
@@ -80,7 +80,7 @@ def test_every_text_is_read_in_order_and_whole(tokenizer: TiktokenTokenizer, tex
 
 
 def lines() -> list[str]:
-    return make_ranks().decode().splitlines()
+    return make_ranks(1024).decode().splitlines()
 
 
 def encoded(piece: bytes) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .conditioning import VoiceConditioning
 from .decoding.batch import Sequence
 from .decoding.length import SegmentLength
 from .errors import GenerationFailed
@@ -36,14 +37,14 @@ class SpeechSegment:
     kept_samples: int = 0
     """Native samples that were taken of it."""
 
-    def flow_job(self, chunk: Chunk, semantics: Semantics) -> FlowJob | None:
+    def flow_job(self, chunk: Chunk, semantics: Semantics, voice: VoiceConditioning) -> FlowJob | None:
         """The flow call of `chunk`; None where it fills no frame. The tokens that it sees must be there."""
-        known, reach = self.mel.num_tokens, semantics.reach_tokens
+        known = self.mel.num_tokens
         if known < chunk.seen:
-            settled = max(0, known - reach)  # rows of the tokens after these did not know what follows
-            begin = max(0, settled - reach)
+            settled = max(0, known - semantics.remade_tokens)  # rows of the later ones did not know what follows
+            begin = max(0, settled - semantics.reach_tokens)
             codes = torch.tensor(self.sequence.codes[begin : chunk.seen], dtype=torch.int64)
-            rows = semantics.rows(codes, self.sequence.latents_between(begin, chunk.seen))
+            rows = semantics.rows(voice, begin, codes, self.sequence.latents_between(begin, chunk.seen))
             per_token = semantics.rows_per_token
             self.mel.extend(rows[(settled - begin) * per_token :], replaced=(known - settled) * per_token)
         return self.mel.job(chunk, semantics)

@@ -16,11 +16,12 @@ import torch
 
 from .conditioning import Conditioner
 from .decoding.batch import Sequence
-from .errors import OutOfMemory
+from .errors import CheckpointError, OutOfMemory
 from .flow_steps import FlowSteps
 from .model_interface import SpeechModel
 from .options import ResolvedOptions
 from .prompting import prepare_prompts
+from .rendering.chunks import ChunkPolicy
 from .rendering.wave import VocoderJob, render_wave
 from .stages import Stage
 from .utterance import Utterance
@@ -43,12 +44,19 @@ class StageRunner:
     """`run` is called by several lanes at once: never for the same stage of one utterance, and for tokens by one."""
 
     def __init__(self, model: SpeechModel, conditioner: Conditioner, options: ResolvedOptions) -> None:
+        """CheckpointError LOOK_AHEAD_TOO_LONG where the model's rows need more tokens than chunks see."""
         speech = model.speech
         self._prompts = model.prompts
         self._conditioner = conditioner
         self._tokens = model.token_stage(options)
         renderer = model.renderer(options)
         self._semantics, self._flow, self._vocoder = renderer.semantics, renderer.flow, renderer.vocoder
+        ahead = ChunkPolicy.of(speech).lookahead_tokens(speech.token_rate_hz)
+        if self._semantics.look_ahead_tokens > ahead:
+            raise CheckpointError(
+                f"a token's rows need {self._semantics.look_ahead_tokens} tokens after it, and chunks see {ahead}",
+                reason="LOOK_AHEAD_TOO_LONG",
+            )
         self._steps = FlowSteps(options.flow_steps or speech.flow_steps, fixed=options.deterministic)
         self._alone = options.deterministic
         self._lanes = options.lanes
@@ -163,8 +171,8 @@ class StageRunner:
     def _begin_flow(self, utterance: Utterance, crowd: float) -> bool:
         """False where the chunk fills no frame."""
         chunk = utterance.chunk
-        assert chunk is not None
-        job = utterance.segment.flow_job(chunk, self._semantics)
+        assert chunk is not None and utterance.voice is not None
+        job = utterance.segment.flow_job(chunk, self._semantics, utterance.voice)
         if job is None:
             return False
         steps = self._steps.full

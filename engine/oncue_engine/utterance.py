@@ -183,12 +183,12 @@ class Utterance:
         coming_s = self._waiting_s()
         if self._rendered and Stage.WAVE not in self.busy:
             yield self._need(Stage.WAVE, now_s, 0.0)
-        if self.delivery.is_ahead(now_s, self._planner.next_seconds(), coming_s):
-            return
-        chunk = self.chunk or self._next_chunk()
+        ahead = self.delivery.is_ahead(now_s, self._planner.next_seconds(), coming_s)
+        chunk = None if ahead else self.chunk or self._next_chunk()
         if chunk is not None and Stage.FLOW not in self.busy and len(self._rendered) < _MAX_RENDERED:
             yield self._need(Stage.FLOW, now_s, coming_s)
-        if not self.busy & {Stage.PREFILL, Stage.DECODE} and self._wants_tokens():
+        wants_tokens = self._searches_ahead() or (not ahead and self._wants_tokens())
+        if wants_tokens and not self.busy & {Stage.PREFILL, Stage.DECODE}:
             next_s = 0.0 if chunk is None else self._planner.next_seconds()
             if self.sequence is not None:
                 yield self._need(Stage.DECODE, now_s, coming_s + next_s)
@@ -221,6 +221,16 @@ class Utterance:
         ahead = self.codes_generated - self._rendered_tokens
         prefetch_s = _STARTING_PREFETCH_S if self.starting else _PREFETCH_S
         return ahead < self._planner.chunk_tokens + round(prefetch_s * self._speech.token_rate_hz)
+
+    def _searches_ahead(self) -> bool:
+        """Whether a segment whose tokens all come at once is wanted while the one before it is heard.
+
+        Until its end there is nothing to render, and that may take longer than any listener is ahead.
+        """
+        if self.starting or not self._segments or not self._segments[-1].sequence.at_once:
+            return False
+        drawn = len(self._segments)
+        return self.sequence is not None or (self._rendering >= drawn - 1 and drawn < len(self.script.lengths))
 
     # Tokens
 

@@ -88,14 +88,14 @@ def fetch(
 @models.command()
 def verify(
     model: Annotated[str, typer.Argument(help="`nano`, a folder, `hub:ORG/NAME`, or `random:indextts2`.")] = "nano",
-    cache: Annotated[Path | None, _CACHE] = None,
 ) -> None:
-    """Digests of a fetched model's files where they are known; then load it, every key and every shape.
+    """Digests of fetched files where they are known; then load the model, every key and every shape.
 
     One JSON line, exit 1 where something does not fit.
     """
     from oncue_engine.checkpoints.hub import fetched, verify_files
     from oncue_engine.checkpoints.hub_cache import default_cache
+    from oncue_engine.checkpoints.hub_local import verify_downloads
     from oncue_engine.checkpoints.repositories import HUB_PREFIX, parse_hub_name
     from oncue_engine.errors import CheckpointError
     from oncue_engine.kinds.opening import open_model
@@ -103,8 +103,10 @@ def verify(
     answer: dict[str, object] = {"model": model, "ok": True}
     try:
         if model.startswith(HUB_PREFIX):
-            answer["digests"] = verify_files(fetched(parse_hub_name(model), cache or default_cache()))
-        answer["fingerprint"] = open_model(model, cache)[1].fingerprint
+            answer["digests"] = verify_files(fetched(parse_hub_name(model), default_cache()))
+        elif compared := verify_downloads(Path(model)):
+            answer["digests"] = compared
+        answer["fingerprint"] = open_model(model)[1].fingerprint
     except CheckpointError as error:
         answer |= {"ok": False, "reason": error.reason, "error": str(error)}
     typer.echo(json.dumps(answer))
@@ -123,15 +125,20 @@ def make_random(
         ),
     ] = "nano",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    kind: Annotated[str, typer.Option(help="indextts2, indextts2.5 (small, full), cosyvoice2 (nano).")] = "indextts2",
 ) -> None:
     """Write a model with random weights: it speaks noise, for tests and measurements."""
-    from oncue_engine.checkpoints.random_folder import make_random_public
-    from oncue_engine.checkpoints.random_nano import make_random_nano
+    from oncue_engine.errors import CheckpointError
+    from oncue_engine.kinds.random_folders import make_random_folder
 
     if folder.exists() and any(folder.iterdir()):
         typer.echo(f"{folder} is not empty", err=True)
         raise typer.Exit(1)
-    typer.echo(str(make_random_nano(folder, seed) if size == "nano" else make_random_public(folder, size, seed)))
+    try:
+        typer.echo(str(make_random_folder(kind, size, folder, seed)))
+    except CheckpointError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 def _with_revisions(model: str, revisions: list[str]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from oncue_engine.checkpoints.config import read_config
 from oncue_engine.checkpoints.loaded import LoadedModel, load_model
+from oncue_engine.checkpoints.random_cosyvoice2 import make_random_cosyvoice2
 from oncue_engine.checkpoints.random_public import build_random
 from oncue_engine.conditioning import Conditioner
 from oncue_engine.decoding import reference
@@ -23,7 +24,7 @@ from oncue_engine.decoding.beam_search import BeamLimits, BeamOptions
 from oncue_engine.decoding.reference_stage import REFERENCE_SAMPLING, ReferenceStage
 from oncue_engine.decoding.sampling import Draws
 from oncue_engine.engine import Engine
-from oncue_engine.errors import GenerationFailed, InvalidRequest
+from oncue_engine.errors import GenerationFailed, InvalidRequest, Unsupported
 from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.kinds.indextts2_prompts import IndexTTS2Voice
 from oncue_engine.options import EngineOptions
@@ -81,6 +82,7 @@ def drawn(speaker: Speaker, text: str, **fields: object) -> list[Sequence]:
     """The sequences that an utterance was spoken from."""
     engine, recorder = speaker.engine, Recorder()
     found: list[Sequence] = []
+    until(lambda: engine.live_utterances == 0)
 
     def on_event(event: Event) -> None:
         if isinstance(event, AudioChunk):
@@ -172,6 +174,20 @@ def test_several_in_real_time_take_turns(speaker: Speaker) -> None:
     pacing = Pacing(PacingMode.REALTIME, 48_000)
     begun = [speaker.begin(SHORT, seed=seed, pacing=pacing, length=TargetTokens(40))[1] for seed in range(4)]
     assert {recorder.finished().total_codes for recorder in begun} == {40}
+
+
+def test_the_next_segment_is_searched_while_one_is_heard(speaker: Speaker) -> None:
+    """It may take longer than the listener is ahead, and could not be heard before its end."""
+    plan = speaker.engine.plan(speaker.request(LONG))
+    until(lambda: speaker.engine.live_utterances == 0)
+    handle, recorder = speaker.begin(
+        LONG, pacing=Pacing(PacingMode.REALTIME, 4_000), length=TargetTokens(plan.natural_tokens)
+    )
+    (live,) = speaker.engine._scheduler._live  # type: ignore[attr-defined]
+    until(lambda: live.codes_generated == plan.natural_tokens)
+    assert recorder.chunks and len(recorder.samples) < plan.natural_samples / 2
+    handle.cancel()
+    until(lambda: speaker.engine.live_utterances == 0)
 
 
 def test_a_cancel_in_mid_search_gives_the_slot_back(speaker: Speaker) -> None:
@@ -295,6 +311,13 @@ def test_free_speech_that_does_not_stop_says_so(nano: LoadedModel, prefix: Tenso
         stage.release(sequence)
         assert sequence.hit_limit == (len(sequence.codes) == high)
     assert not sequence.hit_limit
+
+
+def test_a_kind_of_model_that_has_it_not_is_refused(tmp_path: Path) -> None:
+    folder = make_random_cosyvoice2(tmp_path / "second")
+    with pytest.raises(Unsupported) as caught:
+        Engine.load(folder, tmp_path / "data", OPTIONS)
+    assert caught.value.reason == "DECODING_UNSUPPORTED"
 
 
 @pytest.mark.parametrize(

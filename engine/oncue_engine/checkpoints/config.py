@@ -15,8 +15,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import CheckpointError
 from ..frontend.mel import MelConfig
 from ..model.bigvgan import BigVGANConfig
@@ -25,19 +23,9 @@ from ..model.codec import CodecConfig
 from ..model.emotion_bank import EMOTION_NAMES
 from ..model.s2mel import S2MelConfig
 from ..model.t2s_config import T2SConfig
+from .config_file import DEFAULT_KIND, parse_config_file
 
-__all__ = [
-    "DEFAULT_KIND",
-    "ModelConfig",
-    "SemanticEncoderConfig",
-    "SpeechConfig",
-    "model_kind",
-    "parse_config",
-    "read_config",
-]
-
-DEFAULT_KIND = "indextts2"
-"""Of a config that does not say its kind: the public ones do not."""
+__all__ = ["ModelConfig", "SemanticEncoderConfig", "SpeechConfig", "parse_config", "read_config"]
 
 _PUBLIC_EMOTION_COUNTS = (3, 17, 2, 8, 4, 5, 10, 24)
 
@@ -134,13 +122,35 @@ class ModelConfig:
     semantic_encoder: SemanticEncoderConfig
     speech: SpeechConfig
 
+    @property
+    def decodes_codes(self) -> bool:
+        """Semantic rows come from the codec's decoder alone: IndexTTS-2.5 (spec 9)."""
+        return not self.s2mel.gpt_layer_widths
+
     def __post_init__(self) -> None:
         """CheckpointError where two networks do not fit each other."""
+        signs = {
+            "gpt.speaker style": self.t2s.speaker == "style",
+            "gpt.languages": self.t2s.languages > 0,
+            "semantic_codec.downsample_scale 2": self.codec.downsample_scale == 2,
+            "no s2mel.gpt_layer_widths": not self.s2mel.gpt_layer_widths,
+            "oncue.tokenizer tiktoken": self.speech.tokenizer == "tiktoken",
+        }
+        if any(signs.values()) and not all(signs.values()):
+            there, lacking = ([name for name, sign in signs.items() if sign is told] for told in (True, False))
+            raise CheckpointError(
+                f"{', '.join(there)}: so has IndexTTS-2.5, but it lacks of that: {', '.join(lacking)}"
+            )
+        latent = (self.t2s.model_dim,)
+        style = self.style_encoder.embedding_size if self.t2s.speaker == "style" else self.t2s.style_width
         checks = (
             ("semantic_codec.hidden_size", self.codec.hidden_size, self.semantic_encoder.hidden_size),
             ("gpt.codes_width", self.t2s.codes_width, self.semantic_encoder.hidden_size),
             ("s2mel.length_regulator.in_channels", self.s2mel.length_regulator.in_channels, self.codec.hidden_size),
-            ("s2mel.gpt_layer_widths[0]", self.s2mel.gpt_layer_widths[0], self.t2s.model_dim),
+            ("s2mel.gpt_layer_widths[0]", (self.s2mel.gpt_layer_widths or latent)[0], self.t2s.model_dim),
+            ("gpt.style_width", self.t2s.style_width, style),
+            # Rows of codes without latents are what the codec decodes.
+            ("semantic_codec.has_decoder", self.codec.has_decoder or bool(self.s2mel.gpt_layer_widths), True),
             ("vocoder.num_mels", self.vocoder.num_mels, self.mel.n_mels),
             ("vocoder's hop", self.vocoder.hop_samples, self.mel.hop_length),
             ("s2mel.preprocess_params.sr", self.mel.sample_rate_hz, self.speech.sample_rate_hz),
@@ -163,30 +173,9 @@ class ModelConfig:
                 raise CheckpointError(f"oncue.{name} {value} exceeds the T2S position table: {longest}")
 
 
-def model_kind(folder: Path) -> str:
-    """`kind` in `folder/config.yaml`; DEFAULT_KIND where it says none, or where reading it will say what is wrong."""
-    try:
-        raw = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return DEFAULT_KIND
-    return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
-
-
 def read_config(folder: Path) -> ModelConfig:
     """Read `folder/config.yaml`. CheckpointError naming the file, section or field that is wrong."""
-    path = folder / "config.yaml"
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} is not a mapping")
-    try:
-        return parse_config(raw)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    return parse_config_file(folder, DEFAULT_KIND, parse_config)
 
 
 def parse_config(raw: Mapping[str, Any]) -> ModelConfig:

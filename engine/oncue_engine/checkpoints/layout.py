@@ -4,7 +4,7 @@
     encoder.safetensors                                             semantic encoder, and stats.mean, stats.var
     codec / t2s / s2mel / campplus / bigvgan .safetensors           one network each, public key names
     text.json                                                       natural pace (pace.py)
-    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
+    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model, or a ranks file
                                                                     where the model has them
     glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
                                                                     has that
@@ -16,7 +16,7 @@ Weights may be float16 on disk; they are computed with as float32. Weight norm m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from ..model.weight_norm import fold
 from ..tensor_file import load_tensor_file
+from .config_file import CONFIG_FILE
 from .torch_file import read_torch_file
 
 __all__ = [
@@ -33,9 +34,11 @@ __all__ = [
     "GLOSSARY_FILE",
     "PACE_FILE",
     "PUBLIC_WORDS_FOLDER",
+    "RANKS_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
+    "file_digest",
     "fill",
     "fingerprint",
     "read_bare_tensor",
@@ -59,8 +62,8 @@ EMOTION_WORDS_FOLDER = "emotion_words"
 PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
 """As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
+RANKS_FILE = "multilingual_zh_ja_yue_char_del.tiktoken"
 GLOSSARY_FILE = "glossary.yaml"
-_CONFIG_FILE = "config.yaml"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -133,11 +136,17 @@ def fingerprint(folder: Path) -> str:
     That is config, weights, pace, emotion bank, pieces, glossary, and the files of the model that turns words into
     weights.
     """
-    digest = hashlib.sha256()
-    names = [_CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
+    names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
     folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
     words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
-    for name in (*names, SENTENCEPIECE_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words)):
+    own = (SENTENCEPIECE_FILE, RANKS_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
+    return file_digest(folder, (*names, *own))
+
+
+def file_digest(folder: Path, names: Iterable[str]) -> str:
+    """First 16 hex digits of a SHA-256 over those of the files that are there, in this order, names included."""
+    digest = hashlib.sha256()
+    for name in names:
         path = folder / name
         if not path.is_file():
             continue

@@ -18,18 +18,18 @@ __all__ = ["load_named"]
 _RANDOM = "random:"
 
 
-def load_named(model: str | Path, hub_cache: Path | None = None) -> tuple[str, LoadedModel]:
+def load_named(model: str | Path) -> tuple[str, LoadedModel]:
     """(what the engine calls it, the model): `nano`, `random:indextts2`, `hub:ORG/NAME`, or a folder, ours or public.
 
-    A hub model is never fetched here, only found in `hub_cache` (None: where the hub's tools keep files).
-    CheckpointError, HUB_OFFLINE for one that is not all here.
+    A hub model is never fetched here, only found in the hub's cache. CheckpointError, HUB_OFFLINE for one that is not
+    all there.
     """
     if isinstance(model, str) and model.startswith(_RANDOM):
         if model != RANDOM_PUBLIC:
             raise CheckpointError(f"{model} is not known, only {RANDOM_PUBLIC}", reason="MODEL_UNKNOWN")
         return model, build_random(public_config())
     if isinstance(model, str) and model.startswith(HUB_PREFIX):
-        found = fetched(parse_hub_name(model), hub_cache or default_cache())
+        found = fetched(parse_hub_name(model), default_cache())
         return str(found.name), load_public(find_public_files(found.folder, (found.cache,)))
     folder = model_folder(model)
     return "nano" if model == "nano" else folder.name, load_model(folder)

@@ -6,12 +6,9 @@ For tests of all that stands above the networks, and as the smallest complete ex
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile  # type: ignore[import-untyped]
 import torch
 import yaml
 from safetensors.torch import save_file
@@ -20,6 +17,7 @@ from torch import Tensor
 from ..frontend.phones import VOCABULARY
 from .config import read_config
 from .layout import EMOTION_BANK_FILE, PACE_FILE, WEIGHT_FILES
+from .made_voices import write_made_voices
 from .random_weights import random_bank, random_networks
 
 __all__ = ["make_random_nano"]
@@ -150,27 +148,9 @@ def make_random_nano(folder: Path, seed: int = 0) -> Path:
     save_file(bank, folder / EMOTION_BANK_FILE)
     pace = {"codes_per_piece": [_CODES_PER_PIECE] * len(VOCABULARY), "codes_per_segment": 4.0}
     (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
-    _write_voices(folder / "voices")
+    write_made_voices(folder / "voices", _RATE_HZ)
     return folder
 
 
 def _half(value: Tensor) -> Tensor:
     return (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
-
-
-def _write_voices(folder: Path) -> None:
-    """Two clips that sound like vowels: harmonics under two resonances, with a slow sway in pitch and level."""
-    folder.mkdir(exist_ok=True)
-    voices = [("low", 110.0, 500.0), ("high", 210.0, 800.0)]
-    time = np.arange(3 * _RATE_HZ) / _RATE_HZ
-    for name, pitch_hz, resonance_hz in voices:
-        phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(2 * np.pi * 0.7 * time))) / _RATE_HZ
-        wave = np.zeros_like(time)
-        for harmonic in range(1, int(4000 / pitch_hz)):
-            frequency = harmonic * pitch_hz
-            gain = math.exp(-(((frequency - resonance_hz) / 400.0) ** 2)) + 0.1 / harmonic
-            wave += gain * np.sin(harmonic * phase)
-        wave *= 0.6 + 0.4 * np.sin(2 * np.pi * 1.5 * time)
-        soundfile.write(folder / f"{name}.wav", (0.5 * wave / np.abs(wave).max()).astype(np.float32), _RATE_HZ)
-    index = {"voices": [{"id": name, "file": f"{name}.wav", "display_name": name.title()} for name, _, _ in voices]}
-    (folder / "voices.json").write_text(json.dumps(index), encoding="utf-8")

@@ -57,6 +57,8 @@ class Sequence:
     """What each token is drawn with."""
     codes: list[int] = field(default_factory=list)
     finished: bool = False
+    at_once: bool = False
+    """All codes come together, at the end."""
     hit_limit: bool = False
     """Free speech that did not stop by itself."""
     error: Exception | None = None
@@ -66,6 +68,44 @@ class Sequence:
     def live(self) -> bool:
         return not self.finished and self.error is None
 
+    @classmethod
+    def begin(cls, spec: SequenceSpec, slot: int, length: int, width: int) -> Sequence:
+        """Before its first token, with `length` positions of prefix; latents are `width` wide, which may be 0."""
+        return cls(
+            spec,
+            slot,
+            length,
+            latents=np.empty((spec.max_tokens, width), dtype=np.float32),
+            uniforms=Draws(spec.seed, spec.segment).uniforms(spec.max_tokens + 1),
+        )
+
+    def draw(
+        self, logits: npt.NDArray[np.float32], latent: npt.NDArray[np.float32], *, stop: int, never: tuple[int, ...]
+    ) -> None:
+        """Draw what follows from `logits` [V]: one more code with its `latent` [M], or the end.
+
+        `stop` ends it, where the spec lets it end; the ids `never` are not drawn. GenerationFailed NOT_FINITE.
+        """
+        spec, count = self.spec, len(self.codes)
+        early = spec.exact_tokens is not None or count < spec.min_tokens
+        token = sample(
+            logits,
+            spec.sampling,
+            self.uniforms[count],
+            spoken=() if spec.sampling.repetition_penalty == 1.0 else set(self.codes),
+            banned=(*never, stop) if early else never,
+        )
+        if token == stop:
+            self.finished = True
+            return
+        if not np.isfinite(latent).all():
+            raise GenerationFailed("a latent is not finite", reason="NOT_FINITE")
+        self.latents[count] = latent
+        self.codes.append(token)
+        if len(self.codes) >= spec.max_tokens:
+            self.finished = True
+            self.hit_limit = spec.exact_tokens is None
+
     def latents_between(self, begin: int, end: int) -> Tensor:
         """[end - begin, M]: the latents that drew those codes. ValueError where there are not so many yet."""
         if not 0 <= begin <= end <= len(self.codes):
@@ -74,15 +114,24 @@ class Sequence:
 
 
 def prefix_rows(
-    t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int], *, experiment: bool = False
+    t2s: T2S,
+    latents: Tensor,
+    emotion: Tensor,
+    tokens: int | None,
+    text_ids: Rows[int],
+    language: int | None = None,
+    *,
+    experiment: bool = False,
 ) -> Tensor:
     """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3).
 
-    `experiment`: tokens go into a speed row (T2S.conditioning_rows).
+    `language`: a row of the language table, of a model that has one. `experiment`: tokens go into a speed row
+    (T2S.conditioning_rows).
     """
     number = torch.tensor([tokens or 0], dtype=torch.int64)
     conditioning = t2s.conditioning_rows(latents[None], emotion[None], number, experiment=experiment)[0]
-    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64))[0]
+    languages = None if language is None else torch.tensor([language], dtype=torch.int64)
+    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64), languages)[0]
     return torch.cat((conditioning, text, t2s.start_row()))
 
 
@@ -114,7 +163,7 @@ class TokenBatch:
         self._free = list(range(slots))
         self._stop = t2s.config.stop_mel_token
         self._start = t2s.config.start_mel_token
-        self._early_ban, self._late_ban = (self._start, self._stop), (self._start,)
+        self._never = (self._start,)
 
     @property
     def free_slots(self) -> int:
@@ -126,13 +175,7 @@ class TokenBatch:
         Raises GenerationFailed, or what the network raises.
         """
         slot = self._free.pop(0)
-        sequence = Sequence(
-            spec,
-            slot,
-            len(prefix),
-            latents=np.empty((spec.max_tokens, prefix.shape[1]), dtype=np.float32),
-            uniforms=Draws(spec.seed, spec.segment).uniforms(spec.max_tokens + 1),
-        )
+        sequence = Sequence.begin(spec, slot, len(prefix), prefix.shape[1])
         try:
             latent, logits = self._gpt.prefill(prefix, self._cache, slot)
             self._draw(sequence, latent.numpy(), logits.numpy())
@@ -182,22 +225,4 @@ class TokenBatch:
                 row.error = error
 
     def _draw(self, sequence: Sequence, latent: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]) -> None:
-        spec, count = sequence.spec, len(sequence.codes)
-        early = spec.exact_tokens is not None or count < spec.min_tokens
-        token = sample(
-            logits,
-            spec.sampling,
-            sequence.uniforms[count],
-            spoken=() if spec.sampling.repetition_penalty == 1.0 else set(sequence.codes),
-            banned=self._early_ban if early else self._late_ban,
-        )
-        if token == self._stop:
-            sequence.finished = True
-            return
-        if not np.isfinite(latent).all():
-            raise GenerationFailed("a latent is not finite", reason="NOT_FINITE")
-        sequence.latents[count] = latent
-        sequence.codes.append(token)
-        if len(sequence.codes) >= spec.max_tokens:
-            sequence.finished = True
-            sequence.hit_limit = spec.exact_tokens is None
+        sequence.draw(logits, latent, stop=self._stop, never=self._never)

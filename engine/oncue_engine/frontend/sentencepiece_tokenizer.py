@@ -51,7 +51,11 @@ class SentencePieceTokenizer:
     def __init__(self, model: Path) -> None:
         """Raises CheckpointError when `model` is missing or no SentencePiece model."""
         try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
+            proto = model.read_bytes()
+            if not proto:
+                # The library takes an empty file for a model without pieces.
+                raise CheckpointError(f"no SentencePiece model can be read from {model}: it is empty")
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
         except (OSError, RuntimeError) as error:
             raise CheckpointError(f"no SentencePiece model can be read from {model}: {error}") from error
 

@@ -36,6 +36,10 @@ class ChunkPolicy:
     regulator_window_s: float = 5.0
     """Frames that the length regulator's global norm runs over, at most."""
 
+    def lookahead_tokens(self, token_rate_hz: float) -> int:
+        """Tokens after a chunk that the flow sees."""
+        return math.ceil(self.lookahead_s * token_rate_hz)
+
     @classmethod
     def of(cls, speech: SpeechConfig) -> ChunkPolicy:
         """For one model. Every flow call repeats the voice's prompt: where that may be long, chunks grow faster, and
@@ -98,7 +102,7 @@ class ChunkPlanner:
 
     @property
     def lookahead_tokens(self) -> int:
-        return math.ceil(self.policy.lookahead_s * self.token_rate_hz)
+        return self.policy.lookahead_tokens(self.token_rate_hz)
 
     @property
     def wanted_tokens(self) -> int:

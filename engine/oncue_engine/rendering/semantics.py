@@ -6,6 +6,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from ..conditioning import VoiceConditioning
+
 __all__ = ["Regulator", "Semantics"]
 
 
@@ -28,8 +30,21 @@ class Semantics(Regulator, Protocol):
 
     @property
     def reach_tokens(self) -> int:
-        """How many tokens on each side a token's rows depend on. Rows of the newest ones are made again when more
-        tokens are there; rows of frames that were emitted never matter again but as context."""
+        """How many tokens before a token its rows depend on."""
 
-    def rows(self, codes: Tensor, latents: Tensor) -> Tensor:
-        """codes [n] int64 and the latent [n,M] that drew each -> rows [n * rows_per_token, D]."""
+    @property
+    def look_ahead_tokens(self) -> int:
+        """How many tokens after a token must be there before its rows are any good; at most what a chunk looks ahead
+        (ChunkPolicy), so that no frame is emitted before."""
+
+    @property
+    def remade_tokens(self) -> int:
+        """How many tokens after a token its rows depend on at all, at least `look_ahead_tokens`. Rows of so many of the
+        newest tokens are made again when more are there; frames that were emitted stay as they are."""
+
+    def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
+        """Tokens from number `first` of a segment on: codes [n] int64 and the latent [n,M] that drew each -> rows
+        [n * rows_per_token, D].
+
+        Before a segment's first token stand, where the model has it so, the tokens of the voice's clip.
+        """

@@ -53,6 +53,8 @@ class Qwen:
                 trust_remote_code=False,
                 use_safetensors=True,
                 dtype=_dtype(),
+                # Told with the others below, by name; the library would only point to its log.
+                ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
         except Exception as error:  # the library raises whatever the readers below it do

@@ -287,7 +287,11 @@ def test_verify_names_every_file_that_is_another(case: HubCase) -> None:
 def test_files_that_other_tools_put_into_a_folder_are_verified_too(case: HubCase, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     snapshot_download(
-        case.model.main.name, local_dir=folder, endpoint=case.hub.endpoint, ignore_patterns=list(NOT_WANTED)
+        case.model.main.name,
+        local_dir=folder,
+        cache_dir=case.cache,
+        endpoint=case.hub.endpoint,
+        ignore_patterns=list(NOT_WANTED),
     )
     assert verify_downloads(folder) == len(small_files(case.model.main)) - len(NOT_WANTED)
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}

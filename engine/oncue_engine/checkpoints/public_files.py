@@ -113,10 +113,13 @@ def default_caches() -> tuple[Path, ...]:
     return (Path(home).expanduser() / "hub",)
 
 
-def find_public_files(folder: Path, caches: Sequence[Path] = ()) -> PublicFiles:
+def find_public_files(
+    folder: Path, caches: Sequence[Path] = (), commits: Mapping[str, str] | None = None
+) -> PublicFiles:
     """All files of the public model in `folder`, the other repositories in its own places, then in hub caches.
 
-    `caches`: hub caches to search; none: `default_caches()`. CheckpointError (CHECKPOINT_FILE_MISSING) that names all
+    `caches`: hub caches to search; none: `default_caches()`. `commits`: by repository, the snapshot to take where a
+    cache has several; None: the one that is main there. CheckpointError (CHECKPOINT_FILE_MISSING) that names all
     that is missing and where it was looked for.
     """
     found: dict[str, Path | None] = {}
@@ -129,7 +132,7 @@ def find_public_files(folder: Path, caches: Sequence[Path] = ()) -> PublicFiles:
             missing.append(f"{name} ({folder})")
     searched = (folder / _OWN_CACHE, *(caches or default_caches()))
     for repository, wanted in OTHER_REPOSITORIES.items():
-        places = [folder / repository.split("/")[1], *_snapshots(repository, searched)]
+        places = [folder / repository.split("/")[1], *_snapshots(repository, searched, (commits or {}).get(repository))]
         # All of one repository from one place: a config of one revision does not describe weights of another.
         place = next((place for place in places if all((place / path).is_file() for path in wanted.values())), None)
         if place is not None:
@@ -172,16 +175,20 @@ def _top_level(path: Path) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _snapshots(repository: str, caches: Sequence[Path]) -> Iterator[Path]:
-    """Snapshot folders of a repository: of each cache the one that refs/main names, then all others, newest first."""
+def _snapshots(repository: str, caches: Sequence[Path], commit: str | None) -> Iterator[Path]:
+    """Snapshots of a repository: of each cache `commit`, or else what refs/main names; then others, newest first."""
     for cache in caches:
         root = cache / f"models--{repository.replace('/', '--')}"
         try:
             others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         except OSError:
             continue
-        try:
-            main = (root / "refs" / "main").read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            main = ""
-        yield from sorted(others, key=lambda path: path.name != main)
+        first = commit or _main(root)
+        yield from sorted(others, key=lambda path: path.name != first)
+
+
+def _main(root: Path) -> str:
+    try:
+        return (root / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -80,6 +80,8 @@ def converted(files: PublicFiles, home: Path) -> Converted:
             part = Path(mkdtemp(prefix=f".{key}.", suffix=".part", dir=root))
             try:
                 _convert(files, part)
+                if _key(files) != key:
+                    raise CheckpointError(f"{files.folder}: the files changed while they were being read")
                 part.rename(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
@@ -129,6 +131,7 @@ def _convert(files: PublicFiles, folder: Path) -> None:
     for block in WEIGHT_FILES:
         # Each goes before the next one is read.
         _convert_block(files, block, networks.pop(block), config, folder / WEIGHT_FILES[block])
+        _logger.info("converted %s", source_of(files, block).name)
     bank = {"feat1": read_bare_tensor(files.style_matrix), "feat2": read_bare_tensor(files.emotion_matrix)}
     _check_finite(bank, f"{files.style_matrix.name}, {files.emotion_matrix.name}")
     _save(bank, folder / EMOTION_BANK_FILE)
@@ -174,8 +177,16 @@ def _check_finite(state: Mapping[str, Tensor], name: str) -> None:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    apart: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for key, value in tensors.items():
+        whole = value.detach().contiguous()
+        if whole.untyped_storage().data_ptr() in storages:
+            whole = whole.clone()  # the file format knows no tied weights
+        storages.add(whole.untyped_storage().data_ptr())
+        apart[key] = whole
     try:
-        save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
+        save_file(apart, path)
     except SafetensorError as error:
         full = "No space left" in str(error)
         raise CheckpointError(f"{path} cannot be written: {error}", reason="DISK_FULL" if full else "") from error

@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError
+from ..frontend.multilingual_text import MultilingualText
 from ..frontend.normalize import PublicNormaliser
 from ..frontend.phones import VOCABULARY
 from ..frontend.sentencepiece_tokenizer import SentencePieceTokenizer
-from ..frontend.text import TextFrontend
+from ..frontend.text import TextFrontend, TextReader
+from ..frontend.tiktoken_tokenizer import TiktokenTokenizer
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec
@@ -30,6 +32,8 @@ from .layout import (
     EMOTION_WORDS_FOLDER,
     GLOSSARY_FILE,
     PACE_FILE,
+    PUBLIC_WORDS_FOLDER,
+    RANKS_FILE,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
@@ -38,7 +42,7 @@ from .layout import (
 )
 from .networks import empty_networks
 from .pace import Pace, read_pace
-from .public_files import EMOTION_MODEL_FOLDER, PublicFiles, find_public_files, is_public_folder
+from .public_files import PublicFiles, find_public_files, is_public_folder
 from .semantic_encoder import SemanticEncoder, fill_semantic_encoder
 
 __all__ = ["LoadedModel", "load_model", "load_public"]
@@ -51,7 +55,7 @@ class LoadedModel:
     name: str
     fingerprint: str
     config: ModelConfig
-    text: TextFrontend
+    text: TextReader
     pace: Pace
     encoder: SemanticEncoder
     codec: SemanticCodec
@@ -120,8 +124,9 @@ def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> L
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFrontend:
+def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextReader:
     speech = config.speech
+    text: TextReader
     if speech.tokenizer == "arpabet":
         text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
         pieces = len(VOCABULARY)
@@ -131,8 +136,12 @@ def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFro
         text = TextFrontend(
             tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
         )
+    elif speech.tokenizer == "tiktoken":
+        ranks = TiktokenTokenizer(folder / RANKS_FILE)
+        pieces = ranks.vocabulary_size
+        text = MultilingualText(ranks, speech.max_segment_pieces, speech.max_text_chars)
     else:
-        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
+        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is none of arpabet, sentencepiece, tiktoken")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
     return text.with_glossary(glossary) if glossary.is_file() else text
@@ -164,7 +173,7 @@ def _emotion_words(model: Path, bank: EmotionBank | None) -> WordsWeigher | None
     CheckpointError where it does not read, or where the bank lacks what it gives.
     """
     folder = next(
-        (model / name for name in (EMOTION_WORDS_FOLDER, EMOTION_MODEL_FOLDER) if (model / name).is_dir()), None
+        (model / name for name in (EMOTION_WORDS_FOLDER, PUBLIC_WORDS_FOLDER) if (model / name).is_dir()), None
     )
     if folder is None:
         return None

@@ -44,7 +44,7 @@ def test_rows_of_every_chunk_equal_those_of_the_codes_so_far(model: IndexTTS25) 
 
 @torch.inference_mode()
 def test_what_few_codes_ahead_change_is_near_the_edge_alone(model: IndexTTS25) -> None:
-    """A frame is emitted with few codes ahead of it: nothing differs from the reach on, and more the nearer the edge."""
+    """A frame leaves with few codes ahead of it: nothing differs from the reach on, and more the nearer the edge."""
     semantics = IndexTTS25Semantics(model.networks)
     codes = torch.randint(256, (TOKENS,), generator=torch.Generator().manual_seed(2))
     voice = VoiceConditioning(torch.zeros(24), torch.zeros(80, 0), torch.zeros(0, 32))

@@ -21,7 +21,7 @@ from oncue_engine.words.qwen_words import QwenWords
 from oncue_server.app import RunningServer, serving
 from oncue_server.settings import Settings
 
-from .asking import TEXT, Stubs, refusal_of, stream_request, stubs_of, until
+from .asking import TEXT, Stubs, refusal_of, stream_request, stubs_of
 
 WORDS = "tired, but proud"
 FOUND = {"happy": 0.3, "melancholic": 0.7, "calm": 0.1}
@@ -42,9 +42,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def public(tiny_qwen_model_dir: Path, data: Path) -> AsyncIterator[tuple[RunningServer, Stubs]]:
-    async with running(tiny_qwen_model_dir, data) as served:
+async def public(public_words_model_dir: Path, data: Path) -> AsyncIterator[tuple[RunningServer, Stubs]]:
+    async with running(public_words_model_dir, data) as served:
         yield served
+        pid = qwen_of(served[0]).pid
+        assert pid is not None
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def qwen_of(server: RunningServer) -> QwenWords:
@@ -153,20 +156,19 @@ async def test_audio_and_every_other_call_go_on_while_words_wait(public: tuple[R
     await asyncio.wait(waiting)
 
 
-async def test_a_restart_replays_the_same_and_asks_nobody(tiny_qwen_model_dir: Path, tmp_path: Path) -> None:
-    async with running(tiny_qwen_model_dir, tmp_path) as (server, stubs):
-        started, audio = await spoken(stubs, emotion=inline(WORDS))
-        pid = qwen_of(server).pid
-        assert pid is not None
-    await until(lambda: not Path(f"/proc/{pid}").exists(), 10)
-    async with running(tiny_qwen_model_dir, tmp_path) as (server, stubs):
+async def test_a_restart_replays_the_same_and_asks_nobody(
+    public: tuple[RunningServer, Stubs], public_words_model_dir: Path, data: Path, tmp_path: Path
+) -> None:
+    started, audio = await spoken(public[1], emotion=inline(WORDS))
+    shutil.copytree(data / "emotion_words", tmp_path / "emotion_words")
+    async with running(public_words_model_dir, tmp_path) as (server, stubs):
         again, same = await spoken(stubs, emotion=inline(WORDS))
         assert (again.emotion_weights, same) == (started.emotion_weights, audio)
         assert qwen_of(server).pid is None
 
 
-async def test_a_folder_that_lost_its_qwen_takes_no_words(tiny_qwen_model_dir: Path, tmp_path: Path) -> None:
-    bare = Path(shutil.copytree(tiny_qwen_model_dir, tmp_path / "bare"))
+async def test_a_folder_that_lost_its_qwen_takes_no_words(public_words_model_dir: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(public_words_model_dir, tmp_path / "bare"))
     shutil.rmtree(bare / "qwen0.6bemo4-merge")
     async with running(bare, tmp_path / "data") as (server, stubs):
         assert not server.info.emotion_from_words

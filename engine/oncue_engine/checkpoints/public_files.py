@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from .family import Family, tell_family
-from .layout import RANKS_FILE, SENTENCEPIECE_FILE
+from .layout import PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
 from .torch_file import as_state, read_torch_file
 
 __all__ = [
@@ -91,7 +91,6 @@ _NAMED_IN_CONFIG = {
     "emotion_matrix": "emo_matrix",
 }
 """Fields of config.yaml that may name the file otherwise: fine-tuned weights beside the released ones."""
-_EMOTION_MODEL_FOLDER = "qwen0.6bemo4-merge"
 _GLOSSARY_FILE = "glossary.yaml"
 
 OTHER_REPOSITORIES: Mapping[str, Mapping[str, str]] = {
@@ -150,7 +149,7 @@ def find_public_files(folder: Path, caches: Sequence[Path] = ()) -> PublicFiles:
         raise CheckpointError(
             f"{folder} is not a whole public model; missing are: {'; '.join(missing)}", reason="CHECKPOINT_FILE_MISSING"
         )
-    if (words := folder / _EMOTION_MODEL_FOLDER).is_dir():
+    if (words := folder / PUBLIC_WORDS_FOLDER).is_dir():
         found["emotion_model"] = words
     if (glossary := folder / _GLOSSARY_FILE).is_file():
         found["glossary"] = glossary

@@ -16,6 +16,7 @@ from ..model.bigvgan import BigVGANConfig
 from .config import ModelConfig, SemanticEncoderConfig, parse_config
 from .family import Shapes, completed_config
 from .public_sizes import PublicSize, public_sizes
+from .random_qwen import QwenSize
 
 __all__ = ["PublicSizes25", "public_sizes_25"]
 
@@ -35,6 +36,7 @@ class PublicSizes25:
     vocoder: BigVGANConfig
     """config.json of the vocoder"""
     num_ranks: int
+    language_model: QwenSize
 
     def parsed(self) -> ModelConfig:
         """Sizes of every network."""
@@ -67,4 +69,4 @@ def public_sizes_25(size: PublicSize) -> PublicSizes25:
     s2mel.pop("gpt_layer_widths", None)
     for name in ("gpt_checkpoint", "s2mel_checkpoint", "w2v_stat", "emo_matrix", "spk_matrix"):
         config[name] = f"/elsewhere/{config[name]}"
-    return PublicSizes25(config, older.encoder, older.vocoder, num_ranks)
+    return PublicSizes25(config, older.encoder, older.vocoder, num_ranks, older.language_model)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from ..model.bigvgan import kaiser_sinc_filter
 from .config import ModelConfig
-from .layout import RANKS_FILE, SENTENCEPIECE_FILE
+from .layout import PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
 from .public_sizes import PublicSize, PublicSizes, public_sizes
 from .public_sizes_25 import PublicSizes25, public_sizes_25
 from .random_pieces import train_pieces
+from .random_qwen import write_random_qwen
 from .random_ranks import make_ranks
 from .random_weights import random_bank_apart, random_network
 
@@ -67,6 +68,7 @@ def write_random_public(folder: Path, sizes: PublicSizes | PublicSizes25, seed: 
     bank = random_bank_apart(config, seed)
     torch.save(bank["feat1"], folder / "feat1.pt")
     torch.save(bank["feat2"], folder / "feat2.pt")
+    write_random_qwen(folder / PUBLIC_WORDS_FOLDER, sizes.language_model, seed)
     return folder
 
 

@@ -43,6 +43,10 @@ class MultilingualText:
         """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
         return replace(self, glossaries=(glossary_lexicon(path, pronounce, LANGUAGES), *self.glossaries))
 
+    def served(self, glossary: Path | None, *, public_cuts: bool) -> MultilingualText:
+        """With a server's glossary if any. Segments are always cut by the public rule. Raises CheckpointError."""
+        return self if glossary is None else self.with_glossary(glossary)
+
     @property
     def filler_id(self) -> int:
         """A piece that can stand first: a language."""

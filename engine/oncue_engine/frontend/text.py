@@ -63,6 +63,12 @@ class TextReader(Protocol):
     def with_glossary(self, path: Path) -> TextReader:
         """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
 
+    def served(self, glossary: Path | None, *, public_cuts: bool) -> TextReader:
+        """As a server was told to read: with its glossary if any, in segments by the public rule if asked for.
+
+        Raises CheckpointError.
+        """
+
     def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
         """At least one segment; `language`: one that the model speaks, or empty where the text is to tell.
 
@@ -96,6 +102,14 @@ class TextFrontend:
         """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
         glossary = glossary_lexicon(path, self.tokenizer.pronounce, self.normaliser.languages)
         return replace(self, glossaries=(glossary, *self.glossaries))
+
+    def served(self, glossary: Path | None, *, public_cuts: bool) -> TextFrontend:
+        """As a server was told to read: with its glossary if any, in segments by the public rule if asked for.
+
+        Raises CheckpointError.
+        """
+        text = self if glossary is None else self.with_glossary(glossary)
+        return replace(text, whole_sentences=False) if public_cuts else text
 
     def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
         """At least one segment, each with something to pronounce and at most `max_pieces` pieces.

@@ -17,6 +17,7 @@ import yaml
 from ..errors import CheckpointError
 
 __all__ = [
+    "EMOTION_MODEL_FOLDER",
     "MODEL_REPOSITORY",
     "OTHER_REPOSITORIES",
     "PublicFiles",
@@ -84,7 +85,8 @@ _NAMED_IN_CONFIG = {
     "emotion_matrix": "emo_matrix",
 }
 """Fields of config.yaml that may name the file otherwise: fine-tuned weights beside the released ones."""
-_EMOTION_MODEL_FOLDER = "qwen0.6bemo4-merge"
+EMOTION_MODEL_FOLDER = "qwen0.6bemo4-merge"
+"""The language model that turns words into emotions."""
 _GLOSSARY_FILE = "glossary.yaml"
 
 OTHER_REPOSITORIES: Mapping[str, Mapping[str, str]] = {
@@ -141,7 +143,7 @@ def find_public_files(folder: Path, caches: Sequence[Path] = ()) -> PublicFiles:
         raise CheckpointError(
             f"{folder} is not a whole public model; missing are: {'; '.join(missing)}", reason="CHECKPOINT_FILE_MISSING"
         )
-    if (words := folder / _EMOTION_MODEL_FOLDER).is_dir():
+    if (words := folder / EMOTION_MODEL_FOLDER).is_dir():
         found["emotion_model"] = words
     if (glossary := folder / _GLOSSARY_FILE).is_file():
         found["glossary"] = glossary

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..model.bigvgan import kaiser_sinc_filter
 from .config import ModelConfig
-from .layout import PUBLIC_WORDS_FOLDER
+from .public_files import EMOTION_MODEL_FOLDER
 from .public_sizes import PublicSize, PublicSizes, public_sizes
 from .random_pieces import train_pieces
 from .random_qwen import write_random_qwen
@@ -36,7 +36,7 @@ def make_random_public(folder: Path, size: PublicSize, seed: int = 0) -> Path:
     The weights are those that random_public.build_random has in memory for the same sizes and seed.
     """
     write_random_public(folder, public_sizes(size), seed)
-    write_random_qwen(folder / PUBLIC_WORDS_FOLDER, size, seed)
+    write_random_qwen(folder / EMOTION_MODEL_FOLDER, size, seed)
     return folder
 
 

@@ -69,7 +69,7 @@ class Engine:
         """Use `Engine.load`."""
         self._model = model
         self._info = describe(model, name, options, max_live=_MAX_LIVE)
-        self._text = model.text if glossary is None else model.text.with_glossary(glossary)
+        self._text = model.text.served(glossary, public_cuts=options.decoding == "reference")
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.speech

@@ -239,10 +239,10 @@ class UtterancePlan:
     comfortable_min_samples: int
     comfortable_max_samples: int
     """The narrower range in which it also sounds natural."""
+    duration_control: str
+    """How a length would be reached: EngineInfo.duration_control."""
     emotion_weights: EmotionWeights | None = None
     """What the request's emotion comes down to: as in Started."""
-    duration_control: str = "constructed"
-    """How a length would be reached: EngineInfo.duration_control."""
 
 
 @dataclass(frozen=True, slots=True)

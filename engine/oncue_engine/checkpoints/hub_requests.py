@@ -21,7 +21,17 @@ from huggingface_hub.utils import build_hf_headers, get_session
 from ..errors import CheckpointError
 from .hub_state import ListedFile
 
-__all__ = ["FileStream", "Hub", "Listing", "TryAgain", "default_endpoint", "is_commit", "list_files", "open_file"]
+__all__ = [
+    "FileStream",
+    "Hub",
+    "Listing",
+    "TryAgain",
+    "default_endpoint",
+    "is_commit",
+    "is_digest",
+    "list_files",
+    "open_file",
+]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -70,6 +80,11 @@ class FileStream:
 def is_commit(revision: str) -> bool:
     """Whether it is a commit's full name, and no branch or tag."""
     return _COMMIT.fullmatch(revision) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is a SHA-256, or git's SHA-1, in hex."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def default_endpoint() -> str:
@@ -124,7 +139,7 @@ def _list_once(hub: Hub, name: str, revision: str) -> Listing:
         digest = entry.lfs.sha256 if entry.lfs is not None else entry.blob_id
         size_bytes = entry.lfs.size if entry.lfs is not None else entry.size
         # The digest becomes a file's name, and the path a place in the snapshot.
-        if digest is None or size_bytes is None or not _DIGEST.fullmatch(digest) or not _stays_inside(entry.rfilename):
+        if digest is None or size_bytes is None or not is_digest(digest) or not _stays_inside(entry.rfilename):
             raise CheckpointError(
                 f"{what}: {hub.endpoint} does not say size and digest of {entry.rfilename!r}",
                 reason="HUB_ANSWER_INVALID",

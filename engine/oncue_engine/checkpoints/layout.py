@@ -26,7 +26,6 @@ from ..errors import CheckpointError
 from ..model.weight_norm import fold
 from ..tensor_file import load_tensor_file
 from .config_file import CONFIG_FILE
-from .public_files import EMOTION_MODEL_FOLDER
 from .torch_file import read_torch_file
 
 __all__ = [
@@ -34,6 +33,7 @@ __all__ = [
     "EMOTION_WORDS_FOLDER",
     "GLOSSARY_FILE",
     "PACE_FILE",
+    "PUBLIC_WORDS_FOLDER",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
@@ -58,6 +58,8 @@ EMOTION_BANK_FILE = "emotion_bank.safetensors"
 EMOTION_BANK_TENSORS = {"feat1": "feat1.pt", "feat2": "feat2.pt"}
 """The bank's two tensors, and the public files that hold one each."""
 EMOTION_WORDS_FOLDER = "emotion_words"
+PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
+"""As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
 GLOSSARY_FILE = "glossary.yaml"
 
@@ -133,7 +135,7 @@ def fingerprint(folder: Path) -> str:
     weights.
     """
     names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
-    folders = (folder / EMOTION_WORDS_FOLDER, folder / EMOTION_MODEL_FOLDER)
+    folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
     words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
     own = (SENTENCEPIECE_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
     return file_digest(folder, (*names, *own))

@@ -30,6 +30,7 @@ from .layout import (
     EMOTION_WORDS_FOLDER,
     GLOSSARY_FILE,
     PACE_FILE,
+    PUBLIC_WORDS_FOLDER,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
@@ -38,7 +39,7 @@ from .layout import (
 )
 from .networks import empty_networks
 from .pace import Pace, read_pace
-from .public_files import EMOTION_MODEL_FOLDER, PublicFiles, find_public_files, is_public_folder
+from .public_files import PublicFiles, find_public_files, is_public_folder
 from .semantic_encoder import SemanticEncoder, fill_semantic_encoder
 
 __all__ = ["LoadedModel", "load_model", "load_public"]
@@ -164,7 +165,7 @@ def _emotion_words(model: Path, bank: EmotionBank | None) -> WordsWeigher | None
     CheckpointError where it does not read, or where the bank lacks what it gives.
     """
     folder = next(
-        (model / name for name in (EMOTION_WORDS_FOLDER, EMOTION_MODEL_FOLDER) if (model / name).is_dir()), None
+        (model / name for name in (EMOTION_WORDS_FOLDER, PUBLIC_WORDS_FOLDER) if (model / name).is_dir()), None
     )
     if folder is None:
         return None

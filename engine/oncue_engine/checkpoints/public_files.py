@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from ..errors import CheckpointError
+from .layout import PUBLIC_WORDS_FOLDER
 
 __all__ = [
-    "EMOTION_MODEL_FOLDER",
     "MODEL_REPOSITORY",
     "OTHER_REPOSITORIES",
     "PublicFiles",
@@ -85,8 +85,6 @@ _NAMED_IN_CONFIG = {
     "emotion_matrix": "emo_matrix",
 }
 """Fields of config.yaml that may name the file otherwise: fine-tuned weights beside the released ones."""
-EMOTION_MODEL_FOLDER = "qwen0.6bemo4-merge"
-"""The language model that turns words into emotions."""
 _GLOSSARY_FILE = "glossary.yaml"
 
 OTHER_REPOSITORIES: Mapping[str, Mapping[str, str]] = {
@@ -143,7 +141,7 @@ def find_public_files(folder: Path, caches: Sequence[Path] = ()) -> PublicFiles:
         raise CheckpointError(
             f"{folder} is not a whole public model; missing are: {'; '.join(missing)}", reason="CHECKPOINT_FILE_MISSING"
         )
-    if (words := folder / EMOTION_MODEL_FOLDER).is_dir():
+    if (words := folder / PUBLIC_WORDS_FOLDER).is_dir():
         found["emotion_model"] = words
     if (glossary := folder / _GLOSSARY_FILE).is_file():
         found["glossary"] = glossary

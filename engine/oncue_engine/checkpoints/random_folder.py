@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..model.bigvgan import kaiser_sinc_filter
 from .config import ModelConfig
-from .public_files import EMOTION_MODEL_FOLDER
+from .layout import PUBLIC_WORDS_FOLDER
 from .public_sizes import PublicSize, PublicSizes, public_sizes
 from .random_pieces import train_pieces
 from .random_qwen import write_random_qwen
@@ -35,13 +35,11 @@ def make_random_public(folder: Path, size: PublicSize, seed: int = 0) -> Path:
 
     The weights are those that random_public.build_random has in memory for the same sizes and seed.
     """
-    write_random_public(folder, public_sizes(size), seed)
-    write_random_qwen(folder / EMOTION_MODEL_FOLDER, size, seed)
-    return folder
+    return write_random_public(folder, public_sizes(size), seed)
 
 
 def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path:
-    """The networks' files of `make_random_public`, in any sizes."""
+    """`make_random_public` for any sizes."""
     config = sizes.parsed()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(sizes.config), sort_keys=False), encoding="utf-8")
@@ -63,6 +61,7 @@ def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path
     bank = random_bank_apart(config, seed)
     torch.save(bank["feat1"], folder / "feat1.pt")
     torch.save(bank["feat2"], folder / "feat2.pt")
+    write_random_qwen(folder / PUBLIC_WORDS_FOLDER, sizes.language_model, seed)
     return folder
 
 

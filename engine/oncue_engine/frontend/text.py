@@ -87,6 +87,14 @@ class TextFrontend:
             raise CheckpointError(f"the glossary {path}: {error}", reason="GLOSSARY_INVALID") from error
         return replace(self, glossaries=(glossary, *self.glossaries))
 
+    def served(self, glossary: Path | None, *, public_cuts: bool) -> TextFrontend:
+        """As a server was told to read: with its glossary if any, in segments by the public rule if asked for.
+
+        Raises CheckpointError.
+        """
+        text = self if glossary is None else self.with_glossary(glossary)
+        return replace(text, whole_sentences=False) if public_cuts else text
+
     def segments(self, text: str, lexicon: Sequence[LexiconEntry] = ()) -> list[TextSegment]:
         """At least one segment, each with something to pronounce and at most `max_pieces` pieces.
 

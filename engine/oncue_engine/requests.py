@@ -205,6 +205,8 @@ class UtteranceRequest:
     engine's deterministic mode). Off: the same seed gives the same samples under any load."""
     lexicon: tuple[LexiconEntry, ...] = ()
     """How terms are said in this utterance, and in no other. It goes before the model's and the server's glossaries."""
+    language: str = ""
+    """BCP 47 tag of the text's language, whose first part counts; empty: guessed (frontend/languages.py)."""
 
     @property
     def emotion_weights(self) -> EmotionWeights | None:

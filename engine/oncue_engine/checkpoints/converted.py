@@ -1,7 +1,7 @@
 """A public model, converted once to our layout: one safetensors file per network, mapped into memory from then on.
 
-    ONCUE_HOME/converted/KEY/     config.yaml, the files of layout.WEIGHT_FILES, emotion_bank.safetensors, bpe.model,
-                                  manifest.json; KEY follows from the sources
+    ONCUE_HOME/converted/KEY/     config.yaml, the files of layout.WEIGHT_FILES, emotion_bank.safetensors, bpe.model or
+                                  a ranks file, manifest.json; KEY follows from the sources
     ONCUE_HOME/converted/.KEY.*   one that is being written: it gets its name when it is whole
 
 The sources are only read. One process converts, others wait for it.
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from .config import ModelConfig, read_config
 from .file_ends import file_ends
-from .layout import EMOTION_BANK_FILE, SENTENCEPIECE_FILE, WEIGHT_FILES, assign, fingerprint, read_bare_tensor
+from .layout import EMOTION_BANK_FILE, WEIGHT_FILES, assign, fingerprint, read_bare_tensor
 from .networks import empty_networks
 from .public_config import whole_config
 from .public_files import PublicFiles
@@ -132,7 +132,7 @@ def _convert(files: PublicFiles, folder: Path) -> None:
     bank = {"feat1": read_bare_tensor(files.style_matrix), "feat2": read_bare_tensor(files.emotion_matrix)}
     _check_finite(bank, f"{files.style_matrix.name}, {files.emotion_matrix.name}")
     _save(bank, folder / EMOTION_BANK_FILE)
-    shutil.copyfile(files.pieces, folder / SENTENCEPIECE_FILE)
+    shutil.copyfile(files.pieces, folder / files.pieces.name)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     manifest = {"fingerprint": fingerprint(folder), "source": str(files.folder.resolve()), "sizes": sizes}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")

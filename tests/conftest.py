@@ -93,21 +93,13 @@ def taught_qwen_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_qwen_model_dir(tiny_model_dir: Path, taught_qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with a bank of all eight emotions, and with that Qwen."""
-    import torch
-    import yaml
-    from safetensors.torch import load_file, save_file
-
-    folder = Path(shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("models") / "tiny-qwen"))
+def public_words_model_dir(
+    small_public_dir: Path, taught_qwen_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The small public model with that Qwen in place of its random one."""
+    folder = Path(shutil.copytree(small_public_dir, tmp_path_factory.mktemp("models") / "public-words"))
+    shutil.rmtree(folder / "qwen0.6bemo4-merge")
     shutil.copytree(taught_qwen_dir, folder / "qwen0.6bemo4-merge")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    config["emo_num"] = [2] * 8
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    bank = load_file(folder / "emotion_bank.safetensors")
-    generator = torch.Generator().manual_seed(1)
-    rows = {key: torch.randn(16, value.shape[1], generator=generator) for key, value in bank.items()}
-    save_file({"feat1": rows["feat1"], "feat2": 3.0 * rows["feat2"]}, folder / "emotion_bank.safetensors")
     return folder
 
 

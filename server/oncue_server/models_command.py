@@ -125,7 +125,7 @@ def make_random(
         ),
     ] = "nano",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    kind: Annotated[str, typer.Option(help="Kind of model: indextts2, or cosyvoice2 (nano only).")] = "indextts2",
+    kind: Annotated[str, typer.Option(help="indextts2, indextts2.5 (small, full), cosyvoice2 (nano).")] = "indextts2",
 ) -> None:
     """Write a model with random weights: it speaks noise, for tests and measurements."""
     from oncue_engine.errors import CheckpointError

@@ -42,8 +42,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def public(tiny_qwen_model_dir: Path, data: Path) -> AsyncIterator[tuple[RunningServer, Stubs]]:
-    async with running(tiny_qwen_model_dir, data) as served:
+async def public(public_words_model_dir: Path, data: Path) -> AsyncIterator[tuple[RunningServer, Stubs]]:
+    async with running(public_words_model_dir, data) as served:
         yield served
         pid = qwen_of(served[0]).pid
         assert pid is not None
@@ -157,18 +157,18 @@ async def test_audio_and_every_other_call_go_on_while_words_wait(public: tuple[R
 
 
 async def test_a_restart_replays_the_same_and_asks_nobody(
-    public: tuple[RunningServer, Stubs], tiny_qwen_model_dir: Path, data: Path, tmp_path: Path
+    public: tuple[RunningServer, Stubs], public_words_model_dir: Path, data: Path, tmp_path: Path
 ) -> None:
     started, audio = await spoken(public[1], emotion=inline(WORDS))
     shutil.copytree(data / "emotion_words", tmp_path / "emotion_words")
-    async with running(tiny_qwen_model_dir, tmp_path) as (server, stubs):
+    async with running(public_words_model_dir, tmp_path) as (server, stubs):
         again, same = await spoken(stubs, emotion=inline(WORDS))
         assert (again.emotion_weights, same) == (started.emotion_weights, audio)
         assert qwen_of(server).pid is None
 
 
-async def test_a_folder_that_lost_its_qwen_takes_no_words(tiny_qwen_model_dir: Path, tmp_path: Path) -> None:
-    bare = Path(shutil.copytree(tiny_qwen_model_dir, tmp_path / "bare"))
+async def test_a_folder_that_lost_its_qwen_takes_no_words(public_words_model_dir: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(public_words_model_dir, tmp_path / "bare"))
     shutil.rmtree(bare / "qwen0.6bemo4-merge")
     async with running(bare, tmp_path / "data") as (server, stubs):
         assert not server.info.emotion_from_words

@@ -1,7 +1,7 @@
 """A public model, converted once to our layout: one safetensors file per network, mapped into memory from then on.
 
-    ONCUE_HOME/converted/KEY/     config.yaml, the files of layout.WEIGHT_FILES, emotion_bank.safetensors, bpe.model,
-                                  manifest.json; KEY follows from the sources
+    ONCUE_HOME/converted/KEY/     config.yaml, the files of layout.WEIGHT_FILES, emotion_bank.safetensors, bpe.model or
+                                  a ranks file, manifest.json; KEY follows from the sources
     ONCUE_HOME/converted/.KEY.*   one that is being written: it gets its name when it is whole
 
 The sources are only read. One process converts, others wait for it.
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 from .config import ModelConfig, read_config
 from .file_ends import file_ends
-from .layout import EMOTION_BANK_FILE, SENTENCEPIECE_FILE, WEIGHT_FILES, assign, fingerprint, read_bare_tensor
+from .layout import EMOTION_BANK_FILE, WEIGHT_FILES, assign, fingerprint, read_bare_tensor
 from .networks import empty_networks
 from .public_config import whole_config
 from .public_files import PublicFiles
@@ -61,7 +61,7 @@ def converted(files: PublicFiles, home: Path) -> Converted:
     """The converted form of these files under `home`, made now if it is not there yet.
 
     Where it is there, the sources' sizes, times and ends are read, nothing else of them. CheckpointError names every
-    missing, extra or misshapen key and whatever is not finite; CHECKPOINT_NO_SPACE where the disk is too small
+    missing, extra or misshapen key and whatever is not finite; DISK_FULL where the disk is too small
     (metadata `needed_bytes`, `free_bytes`).
     """
     root = home / "converted"
@@ -86,7 +86,7 @@ def converted(files: PublicFiles, home: Path) -> Converted:
             _remove_older(root, key, files.folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise CheckpointError(f"{root}: {error}", reason="CHECKPOINT_NO_SPACE" if full else "") from error
+        raise CheckpointError(f"{root}: {error}", reason="DISK_FULL" if full else "") from error
     found = _whole(target)
     if found is None:
         raise CheckpointError(f"{target} is not whole though it has just been written")
@@ -132,7 +132,7 @@ def _convert(files: PublicFiles, folder: Path) -> None:
     bank = {"feat1": read_bare_tensor(files.style_matrix), "feat2": read_bare_tensor(files.emotion_matrix)}
     _check_finite(bank, f"{files.style_matrix.name}, {files.emotion_matrix.name}")
     _save(bank, folder / EMOTION_BANK_FILE)
-    shutil.copyfile(files.pieces, folder / SENTENCEPIECE_FILE)
+    shutil.copyfile(files.pieces, folder / files.pieces.name)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     manifest = {"fingerprint": fingerprint(folder), "source": str(files.folder.resolve()), "sizes": sizes}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -178,9 +178,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
         save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
     except SafetensorError as error:
         full = "No space left" in str(error)
-        raise CheckpointError(
-            f"{path} cannot be written: {error}", reason="CHECKPOINT_NO_SPACE" if full else ""
-        ) from error
+        raise CheckpointError(f"{path} cannot be written: {error}", reason="DISK_FULL" if full else "") from error
 
 
 def _sync(path: Path) -> None:
@@ -200,7 +198,7 @@ def _check_space(folder: Path, networks: Mapping[str, nn.Module]) -> None:
         raise CheckpointError(
             f"converting the model takes {needed} bytes in {folder.parent}, which has {free} (ONCUE_HOME may name "
             "another place)",
-            reason="CHECKPOINT_NO_SPACE",
+            reason="DISK_FULL",
             metadata={"needed_bytes": str(needed), "free_bytes": str(free)},
         )
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError
+from ..frontend.multilingual_text import MultilingualText
 from ..frontend.normalize import PublicNormaliser
 from ..frontend.phones import VOCABULARY
 from ..frontend.sentencepiece_tokenizer import SentencePieceTokenizer
-from ..frontend.text import TextFrontend
+from ..frontend.text import TextFrontend, TextReader
+from ..frontend.tiktoken_tokenizer import TiktokenTokenizer
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec
@@ -31,6 +33,7 @@ from .layout import (
     GLOSSARY_FILE,
     PACE_FILE,
     PUBLIC_WORDS_FOLDER,
+    RANKS_FILE,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
@@ -52,7 +55,7 @@ class LoadedModel:
     name: str
     fingerprint: str
     config: ModelConfig
-    text: TextFrontend
+    text: TextReader
     pace: Pace
     encoder: SemanticEncoder
     codec: SemanticCodec
@@ -121,8 +124,9 @@ def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> L
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFrontend:
+def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextReader:
     speech = config.speech
+    text: TextReader
     if speech.tokenizer == "arpabet":
         text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
         pieces = len(VOCABULARY)
@@ -132,8 +136,12 @@ def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFro
         text = TextFrontend(
             tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
         )
+    elif speech.tokenizer == "tiktoken":
+        ranks = TiktokenTokenizer(folder / RANKS_FILE)
+        pieces = ranks.vocabulary_size
+        text = MultilingualText(ranks, speech.max_segment_pieces, speech.max_text_chars)
     else:
-        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
+        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is none of arpabet, sentencepiece, tiktoken")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
     return text.with_glossary(glossary) if glossary.is_file() else text

@@ -1,4 +1,4 @@
-"""Where the files of a public IndexTTS-2 lie: its own folder, and the four other repositories that it needs (spec 0).
+"""Where the files of a public IndexTTS-2 or 2.5 lie: its own folder, and the other repositories it needs (spec 0, 9).
 
 A folder that the reference project's download commands made works as it is: the model's own files in FOLDER, the other
 repositories in the hub cache FOLDER/hf_cache, or, as its later versions have them, under short names in there. They may
@@ -15,8 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from ..errors import CheckpointError
+from .family import Family, tell_family
+from .layout import PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
+from .torch_file import as_state, read_torch_file
 
 __all__ = [
     "MODEL_REPOSITORY",
@@ -25,6 +29,7 @@ __all__ = [
     "default_caches",
     "find_public_files",
     "is_public_folder",
+    "read_t2s",
 ]
 
 MODEL_REPOSITORY = "IndexTeam/IndexTTS-2"
@@ -38,11 +43,12 @@ class PublicFiles:
 
     folder: Path
     """The folder of the model's own repository."""
+    family: Family
     config: Path
     gpt: Path
     s2mel: Path
     pieces: Path
-    """bpe.model"""
+    """bpe.model, or the ranks file of 2.5."""
     encoder_stats: Path
     """wav2vec2bert_stats.pt: mean and variance."""
     style_matrix: Path
@@ -67,17 +73,18 @@ class PublicFiles:
         return tuple(value for value in values if value is not None)
 
 
-_NO_SOURCES = ("folder", "emotion_model", "glossary")
+_NO_SOURCES = ("folder", "family", "emotion_model", "glossary")
 
 _OWN_FILES = {
     "config": _CONFIG_FILE,
     "gpt": "gpt.pth",
     "s2mel": "s2mel.pth",
-    "pieces": "bpe.model",
+    "pieces": SENTENCEPIECE_FILE,
     "encoder_stats": "wav2vec2bert_stats.pt",
     "style_matrix": "feat1.pt",
     "emotion_matrix": "feat2.pt",
 }
+_OWN_FILES_25 = _OWN_FILES | {"pieces": RANKS_FILE, "codec": "codec.pth"}
 _NAMED_IN_CONFIG = {
     "gpt": "gpt_checkpoint",
     "s2mel": "s2mel_checkpoint",
@@ -86,7 +93,6 @@ _NAMED_IN_CONFIG = {
     "emotion_matrix": "emo_matrix",
 }
 """Fields of config.yaml that may name the file otherwise: fine-tuned weights beside the released ones."""
-_EMOTION_MODEL_FOLDER = "qwen0.6bemo4-merge"
 _GLOSSARY_FILE = "glossary.yaml"
 
 OTHER_REPOSITORIES: Mapping[str, Mapping[str, str]] = {
@@ -135,7 +141,7 @@ def find_public_files(
     """
     found: dict[str, Path | None] = {}
     missing: list[str] = []
-    names = _own_names(folder)
+    family, names = _own_names(folder)
     for field, name in names.items():
         if (folder / name).is_file():
             found[field] = folder / name
@@ -143,6 +149,8 @@ def find_public_files(
             missing.append(f"{name} ({folder})")
     searched = (folder / _OWN_CACHE, *(caches or default_caches()))
     for repository, wanted in OTHER_REPOSITORIES.items():
+        if wanted.keys() <= names.keys():
+            continue  # 2.5 has a codec of its own
         # All of one repository from one place: a config of one revision does not describe weights of another.
         choices = _choices(folder, repository, searched, snapshots.get(repository))
         choice = next((choice for choice in choices if all(path.is_file() for path in choice.values())), None)
@@ -157,11 +165,11 @@ def find_public_files(
         )
     if (encoder := found["encoder"]) is not None and (config := encoder.with_name("config.json")).is_file():
         found["encoder_config"] = config
-    if (words := folder / _EMOTION_MODEL_FOLDER).is_dir():
+    if (words := folder / PUBLIC_WORDS_FOLDER).is_dir():
         found["emotion_model"] = words
     if (glossary := folder / _GLOSSARY_FILE).is_file():
         found["glossary"] = glossary
-    return PublicFiles(folder=folder, **found)  # type: ignore[arg-type]
+    return PublicFiles(folder=folder, family=family, **found)  # type: ignore[arg-type]
 
 
 def _choices(folder: Path, repository: str, caches: Sequence[Path], snapshot: Path | None) -> Iterator[dict[str, Path]]:
@@ -176,8 +184,11 @@ def _choices(folder: Path, repository: str, caches: Sequence[Path], snapshot: Pa
         yield {field: place / path for field, path in wanted.items()}
 
 
-def _own_names(folder: Path) -> dict[str, str]:
-    """The model's own files, by the name that config.yaml gives where there is such a file, else by the public one."""
+def _own_names(folder: Path) -> tuple[Family, dict[str, str]]:
+    """Which model it is, and its own files, by the name that config.yaml gives where there is such a file.
+
+    The weights tell which model it is; where they are missing, its other files.
+    """
     names = dict(_OWN_FILES)
     config = _top_level(folder / _CONFIG_FILE)
     for field, key in _NAMED_IN_CONFIG.items():
@@ -186,7 +197,19 @@ def _own_names(folder: Path) -> dict[str, str]:
         name = PurePosixPath(value).name if isinstance(value, str) else ""
         if name and (folder / name).is_file():
             names[field] = name
-    return names
+    family: Family = "indextts2.5" if (folder / RANKS_FILE).is_file() else "indextts2"
+    if (folder / names["gpt"]).is_file():
+        family = tell_family({key: tuple(value.shape) for key, value in read_t2s(folder / names["gpt"]).items()})
+    if family == "indextts2.5":
+        names = _OWN_FILES_25 | {field: names[field] for field in _NAMED_IN_CONFIG}
+    return family, names
+
+
+def read_t2s(path: Path) -> dict[str, Tensor]:
+    """Tensors of `gpt.pth`, still on disk: a bare state dict, or one under `model`. CheckpointError."""
+    raw = read_torch_file(path)
+    inner = raw.get("model") if isinstance(raw, Mapping) else None
+    return as_state(inner if isinstance(inner, Mapping) else raw, path.name)
 
 
 def _top_level(path: Path) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""The three config files of a public model: the released sizes word for word (spec 0.1, 5, 7.2), and small ones."""
+"""The three config files of a public model: the released sizes word for word (spec 0.1, 5, 7.2), and small ones.
+
+Those of 2.5 follow from them: what is known of its file is in public_sizes_25.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Literal
 
 from ..model.bigvgan import BigVGANConfig
 from .config import ModelConfig, SemanticEncoderConfig, parse_config
+from .random_qwen import QwenSize
 
 __all__ = ["PublicSize", "PublicSizes", "public_sizes"]
 
@@ -27,6 +31,8 @@ class PublicSizes:
     """config.json of the vocoder"""
     words: int
     characters: int
+    language_model: QwenSize
+    """What turns words into emotions."""
 
     def parsed(self) -> ModelConfig:
         """Sizes of every network, the codec with its decoder."""
@@ -36,8 +42,10 @@ class PublicSizes:
 def public_sizes(size: PublicSize) -> PublicSizes:
     """`full`: as released. `small`: the same structure in 7 MB, with the sizes that the released file omits."""
     if size == "full":
-        return PublicSizes(_FULL, SemanticEncoderConfig(), BigVGANConfig(), words=120_000, characters=3_755)
-    return PublicSizes(_small(), _SMALL_ENCODER, _SMALL_VOCODER, words=400, characters=100)
+        return PublicSizes(
+            _FULL, SemanticEncoderConfig(), BigVGANConfig(), words=120_000, characters=3_755, language_model="full"
+        )
+    return PublicSizes(_small(), _SMALL_ENCODER, _SMALL_VOCODER, words=400, characters=100, language_model="small")
 
 
 _FULL: Mapping[str, Any] = {

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from .random_weights import TiledNoise
 
-__all__ = ["write_random_qwen"]
+__all__ = ["QwenSize", "write_random_qwen"]
+
+QwenSize = Literal["small", "full"]
 
 _MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 _HIDDEN_MARKS = frozenset({"<|endoftext|>", "<|im_start|>", "<|im_end|>"})
@@ -73,12 +75,9 @@ _SIZES = {
 }
 
 
-def write_random_qwen(folder: Path, size: Literal["small", "full"], seed: int = 0) -> Path:
-    """Make `folder` with all its files, and return it. The same seed writes the same weights. Full: 1.2 GB on disk.
-
-    FileExistsError where the folder is there.
-    """
-    folder.mkdir(parents=True)
+def write_random_qwen(folder: Path, size: QwenSize, seed: int = 0) -> Path:
+    """Write all its files into `folder`, and return it. The same seed gives the same weights. Full: 1.2 GB on disk."""
+    folder.mkdir(parents=True, exist_ok=True)
     ids = _write_tokenizer(folder, _SIZES[size]["vocab_size"])
     _write_json(folder / "config.json", _config(size, ids))
     _write_json(
@@ -124,7 +123,7 @@ def _write_tokenizer(folder: Path, vocab_size: int) -> dict[str, int]:
     return {mark: vocabulary[mark] for mark in _MARKS}
 
 
-def _config(size: Literal["small", "full"], ids: dict[str, int]) -> dict[str, object]:
+def _config(size: QwenSize, ids: dict[str, int]) -> dict[str, object]:
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "model_type": "qwen3",
@@ -140,7 +139,7 @@ def _config(size: Literal["small", "full"], ids: dict[str, int]) -> dict[str, ob
     }
 
 
-def _weights(size: Literal["small", "full"], seed: int) -> dict[str, Tensor]:
+def _weights(size: QwenSize, seed: int) -> dict[str, Tensor]:
     """Every tensor of a Qwen3 that shares its embeddings with its output, under its public name."""
     sizes = _SIZES[size]
     hidden, inner, head = sizes["hidden_size"], sizes["intermediate_size"], sizes["head_dim"]

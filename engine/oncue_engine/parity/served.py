@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..decoding import reference
+from ..decoding.generation import FIRST_GENERATED_POSITION
 from ..kernels.convolution import has_bf16_tiles
 from ..model.bigvgan import BigVGAN, BigVGANConfig
 from ..model.packed_gpt import PackedGPT, Precision
@@ -33,8 +34,6 @@ from .t2s import load_t2s
 
 __all__ = ["SERVED", "Served"]
 
-_FIRST_GENERATED_POSITION = 2
-"""Of the public generation, which skips 1 (spec 3.4)."""
 _PRODUCTS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -58,7 +57,7 @@ def _language_model(golden: GoldenFile, precision: str) -> Served:
     latents, logits = generation.forced(codes, first_position=1)
     greedy = generation.greedy(golden.outputs["greedy_codes"].shape[1])
     latents_of_greedy, _ = generation.forced(golden.outputs["greedy_codes"][0].tolist(), first_position=1)
-    skipping = generation.forced(codes[:-1], first_position=_FIRST_GENERATED_POSITION)[1]
+    skipping = generation.forced(codes[:-1], first_position=FIRST_GENERATED_POSITION)[1]
     outputs = {
         "latent": latents[:, : len(codes) - 1],
         "logits_full_layout": logits,
@@ -99,7 +98,7 @@ class _Generation:
         _, logits = self._begin(max_tokens)
         codes, seen = [int(logits.argmax())], [logits]
         while len(codes) < max_tokens and codes[-1] != self._model.config.stop_mel_token:
-            _, logits = self._feed(codes[-1], _FIRST_GENERATED_POSITION + len(codes) - 1)
+            _, logits = self._feed(codes[-1], FIRST_GENERATED_POSITION + len(codes) - 1)
             codes.append(int(logits.argmax()))
             seen.append(logits)
         return torch.tensor([codes]), torch.stack(seen)[None]

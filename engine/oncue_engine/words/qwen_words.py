@@ -21,6 +21,7 @@ __all__ = ["QwenWords"]
 _logger = logging.getLogger(__name__)
 
 _MODULE = "oncue_engine.words.qwen_process"
+_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _LOAD_S = 180.0
 _ANSWER_S = 120.0
 """Far beyond what an answer takes even where audio leaves it a tenth of one core: this one does not come any more."""
@@ -46,10 +47,14 @@ class QwenWords:
 
         CheckpointError names the file that is missing or damaged.
         """
-        for name in ("config.json", "tokenizer_config.json"):
-            _check_json(folder / name)
+        _json_object(folder / "config.json")
+        if not (folder / "tokenizer.json").is_file():
+            raise _missing(f"{folder / 'tokenizer.json'} is missing")
         if not any(folder.glob("*.safetensors")):
-            raise CheckpointError(f"{folder} has no *.safetensors", reason="CHECKPOINT_FILE_MISSING")
+            raise _missing(f"{folder} has no *.safetensors")
+        has_template = any((folder / name).is_file() for name in _TEMPLATES)
+        if not has_template and "chat_template" not in _json_object(folder / "tokenizer_config.json"):
+            raise _missing(f"{folder} has no chat template")
         return cls(folder)
 
     @property
@@ -152,14 +157,20 @@ class QwenWords:
         return None if process is None else process.close()
 
 
-def _check_json(path: Path) -> None:
+def _json_object(path: Path) -> dict[str, Any]:
     try:
-        if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
-            raise CheckpointError(f"{path} is no JSON object")
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", reason="CHECKPOINT_FILE_MISSING") from None
+        raise _missing(f"{path} is missing") from None
     except ValueError as error:
         raise CheckpointError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no JSON object")
+    return content
+
+
+def _missing(message: str) -> CheckpointError:
+    return CheckpointError(message, reason="CHECKPOINT_FILE_MISSING")
 
 
 def _failed(message: str, reason: str) -> GenerationFailed:

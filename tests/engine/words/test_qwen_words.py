@@ -155,15 +155,26 @@ def test_it_does_not_outlive_who_started_it(taught_qwen_dir: Path) -> None:
     until_gone(pid)
 
 
-def test_a_folder_that_lacks_a_file(taught_qwen_dir: Path, tmp_path: Path) -> None:
-    for name, damage in (("config.json", None), ("tokenizer_config.json", "{"), ("model.safetensors", None)):
-        folder = Path(shutil.copytree(taught_qwen_dir, tmp_path / name))
-        if damage is None:
-            (folder / name).unlink()
-        else:
-            (folder / name).write_text(damage)
-        with pytest.raises(CheckpointError, match="safetensors" if "model" in name else name):
-            QwenWords.open(folder)
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "config.json is missing"),
+        ("config.json", "{", "config.json is no JSON: "),
+        ("config.json", "[]", "config.json is no JSON object"),
+        ("tokenizer.json", None, "tokenizer.json is missing"),
+        ("model.safetensors", None, "no \\*.safetensors"),
+        ("chat_template.jinja", None, "no chat template"),
+    ],
+)
+def test_a_folder_that_lacks_something(
+    taught_qwen_dir: Path, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    folder = Path(shutil.copytree(taught_qwen_dir, tmp_path / "qwen"))
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        QwenWords.open(folder)
 
 
 def test_weights_that_do_not_fit_are_told_once_and_again(taught_qwen_dir: Path, tmp_path: Path) -> None:

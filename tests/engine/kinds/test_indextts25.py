@@ -26,6 +26,7 @@ from oncue_engine.kinds.opening import open_model
 from oncue_engine.model.t2s import T2S
 from oncue_engine.options import EngineOptions
 from oncue_engine.requests import EmotionWeights, LengthPolicy, TargetSamples, TargetTokens
+from oncue_engine.seams import three_ways
 from oncue_engine.timing.frame_map import FrameMap
 
 from ..conftest import Speaker, reference
@@ -150,7 +151,22 @@ def test_prompts_are_one_row_of_the_style_and_features_as_they_are(model: IndexT
         prefix_rows(networks.t2s, voice.latents, voice.own_emotion, 9, ids)
 
 
-def test_pipelines_to_compare_with_do_not_speak_it(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [EngineOptions(threads=1, precision="bfloat16", weights="bfloat16"), EngineOptions(decoding="reference")],
+)
+def test_other_precisions_and_decodings(folder: Path, clip: Path, tmp_path: Path, options: EngineOptions) -> None:
+    engine = Engine.load(folder, tmp_path, options)
+    try:
+        assert len(Speaker(engine, reference(clip)).say(TEXTS["ja"], length=TargetSamples(40_001)).samples) == 40_001
+    finally:
+        engine.close()
+
+
+def test_seams_and_pipelines_to_compare_with_do_not_speak_it(folder: Path, clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported) as seams:
+        three_ways(folder, clip, EngineOptions(threads=1))
+    assert seams.value.reason == "SEAMS_UNSUPPORTED"
     with pytest.raises(Unsupported) as caught:
         Engine.load(folder, tmp_path, EngineOptions(threads=1, pipeline="naive"))
     assert caught.value.reason == "PIPELINE_UNSUPPORTED"

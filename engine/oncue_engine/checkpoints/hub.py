@@ -48,6 +48,11 @@ class Fetched:
     """The hub's cache, which has the snapshots of its other repositories."""
     snapshots: tuple[Snapshot, ...]
 
+    @property
+    def places(self) -> dict[str, Path]:
+        """Each repository's snapshot, of the very commit that was asked for."""
+        return {snapshot.repository.name: snapshot.folder for snapshot in self.snapshots}
+
 
 def refuse(repositories: Sequence[Repository]) -> bool:
     """Nobody is there who could accept a licence."""

@@ -16,10 +16,11 @@ from oncue_engine.checkpoints.hub import Fetched, fetch, fetched, verify_files
 from oncue_engine.checkpoints.hub_local import verify_downloads
 from oncue_engine.checkpoints.hub_snapshot import look
 from oncue_engine.checkpoints.named import load_named
+from oncue_engine.checkpoints.public_files import find_public_files
 from oncue_engine.checkpoints.repositories import PUBLIC_MODELS, HubName, Repository, parse_hub_name
 from oncue_engine.errors import CheckpointError
 
-from ...fake_hub import COMMIT, FakeRepository, Fault, sha256
+from ...fake_hub import COMMIT, FakeRepository, Fault, made_bytes, sha256
 from ...hub_case import INDEXTTS_2, NOT_WANTED, HubCase, assert_whole, hub_case, small_files, small_model
 
 NEWER = "b" * 40
@@ -105,6 +106,19 @@ def test_a_named_hub_model_is_never_fetched_while_loading(case: HubCase, monkeyp
         load_named("hub:IndexTeam/IndexTTS-2")
     assert caught.value.reason == "HUB_OFFLINE"
     assert case.hub.asked == []
+
+
+def test_files_are_of_the_commit_that_was_asked_for(case: HubCase) -> None:
+    found = case.fetch()
+    campplus = case.hub.repositories["funasr/campplus"]
+    campplus.commits[NEWER] = {"campplus_cn_common.bin": b"another"}
+    campplus.branches["main"] = NEWER
+    snapshot_download("funasr/campplus", cache_dir=case.cache, endpoint=case.hub.endpoint)
+    newer = find_public_files(found.folder, (case.cache,)).style_encoder
+    assert newer.read_bytes() == b"another"
+    files = find_public_files(found.folder, snapshots=found.places)
+    assert files.style_encoder == case.cache / "models--funasr--campplus" / "snapshots" / COMMIT / newer.name
+    assert files.vocoder.read_bytes() == made_bytes("nvidia/bigvgan_v2_22khz_80band_256x/bigvgan_generator.pt")
 
 
 # ---- licences
@@ -273,7 +287,11 @@ def test_verify_names_every_file_that_is_another(case: HubCase) -> None:
 def test_files_that_other_tools_put_into_a_folder_are_verified_too(case: HubCase, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     snapshot_download(
-        case.model.main.name, local_dir=folder, endpoint=case.hub.endpoint, ignore_patterns=list(NOT_WANTED)
+        case.model.main.name,
+        local_dir=folder,
+        cache_dir=case.cache,
+        endpoint=case.hub.endpoint,
+        ignore_patterns=list(NOT_WANTED),
     )
     assert verify_downloads(folder) == len(small_files(case.model.main)) - len(NOT_WANTED)
     times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}

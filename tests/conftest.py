@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# Read when huggingface_hub is imported: its own tools would ask the public hub before a hub of the tests.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
 CLIPS = Path(__file__).parent / "clips"
 
 

@@ -31,6 +31,25 @@ def small_hub_repositories(model: PublicModel) -> dict[str, FakeRepository]:
     return {one.name: FakeRepository({COMMIT: small_files(one)}, {"main": COMMIT}) for one in model.repositories}
 
 
+def hub_repositories_of(folder: Path) -> dict[str, FakeRepository]:
+    """What a folder with a whole public model has, as the hub would have it."""
+    cache = "hf_cache"
+    main = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and cache not in path.relative_to(folder).parts
+    }
+    found = {INDEXTTS_2.main.name: main}
+    for one in INDEXTTS_2.companions:
+        (snapshot,) = (folder / cache / f"models--{one.name.replace('/', '--')}" / "snapshots").iterdir()
+        # The engine has no use for the one of w2v-BERT, and random models come without it.
+        files = {file.path: b"{}" for file in one.files if file.path == "preprocessor_config.json"}
+        found[one.name] = files | {
+            path.relative_to(snapshot).as_posix(): path.read_bytes() for path in snapshot.rglob("*") if path.is_file()
+        }
+    return {name: FakeRepository({COMMIT: files}, {"main": COMMIT}) for name, files in found.items()}
+
+
 def small_model(model: PublicModel = INDEXTTS_2, revision: str = COMMIT) -> PublicModel:
     """The table's model, with the small files' revision, and without digests of its own."""
 
@@ -82,7 +101,7 @@ def assert_whole(case: HubCase, found: Fetched) -> None:
     """Every wanted file is there, bit for bit, nothing else is, and nothing half-done is left."""
     for snapshot in found.snapshots:
         files = case.hub.repositories[snapshot.repository.name].commits[snapshot.commit]
-        here = {str(path.relative_to(snapshot.folder)) for path in snapshot.folder.rglob("*") if path.is_file()}
+        here = {path.relative_to(snapshot.folder).as_posix() for path in snapshot.folder.rglob("*") if path.is_file()}
         assert here == set(files) - set(NOT_WANTED)
         for path in here:
             assert (snapshot.folder / path).read_bytes() == files[path]

@@ -21,6 +21,7 @@ from .delivery import UtteranceHandle
 from .engine_info import describe
 from .errors import Unsupported
 from .frontend.audio import ReferenceQuality, Waveform, decode_reference
+from .frontend.languages import language_of
 from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
 from .kinds.indextts2 import IndexTTS2
@@ -69,7 +70,7 @@ class Engine:
         """Use `Engine.load`."""
         self._model = model
         self._info = describe(model, name, options, max_live=_MAX_LIVE)
-        self._text = model.text if glossary is None else model.text.with_glossary(glossary)
+        self._text = model.text.served(glossary, public_cuts=options.decoding == "reference")
         self._conditioner = Conditioner(model, data_dir / "conditioning")
         self._scheduler = _pipeline(model, self._conditioner, options)
         speech = model.speech
@@ -233,7 +234,8 @@ class Engine:
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
         check_emotion(request, self._info)
-        segments = self._text.segments(request.text, request.lexicon)
+        language = language_of(request.language, self._info.languages)
+        segments = self._text.segments(request.text, request.lexicon, language)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)
         lengths = allot(request.length, request.length_policy, natural, self._geometry, request.sample_rate_hz)

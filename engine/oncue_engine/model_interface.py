@@ -1,6 +1,6 @@
 """What the engine asks of a model, whatever its kind (docs/model_kinds.md).
 
-    text -> TextFrontend                     pieces of segments
+    text -> TextReader                       pieces of segments
     clip -> PromptEncoder                    VoiceConditioning, EmotionConditioning, one emotion vector
     all of these -> TokenStage               semantic tokens, one after the other, for many segments at once
     tokens -> Renderer.semantics             rows, condition of the flow
@@ -21,7 +21,7 @@ from .checkpoints.config import SpeechConfig
 from .checkpoints.pace import Pace
 from .conditioning import PromptEncoder, VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
-from .frontend.text import TextFrontend
+from .frontend.text import TextReader
 from .options import DecodingName, ResolvedOptions
 from .rendering.flow_batch import FlowRow
 from .rendering.mel import FlowJob
@@ -96,7 +96,7 @@ class SpeechModel(Protocol):
         """Rates and limits."""
 
     @property
-    def text(self) -> TextFrontend: ...
+    def text(self) -> TextReader: ...
 
     @property
     def pace(self) -> Pace: ...

@@ -28,8 +28,8 @@ DECODINGS: tuple[DecodingName, ...] = ("streaming", "reference")
 
 LARGE_PARAMETERS = 100_000_000
 """From here on a model is large: its weights do not fit into a processor's cache, and every call takes long."""
-PRECISIONS = ("auto", "float32", "bfloat16")
-WEIGHTS = (*PRECISIONS, "int8")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+WEIGHTS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class EngineOptions:
     weights: str = "auto"
     """Of what a token step reads: one of WEIGHTS. int8 has a scale for each output, and sums in float32."""
     precision: str = "auto"
-    """Of matrix products in flow and vocoder: one of PRECISIONS."""
+    """Of matrix products in flow and vocoder: one of PRECISIONS. float16 is refused with the reason: it is for GPUs."""
     deterministic: bool = False
     """Nothing that others do changes a bit: every row runs alone or in a batch of fixed shape, in the model's own
     number of flow steps. Slower where many speak."""
@@ -70,6 +70,8 @@ class EngineOptions:
         for name, word, known in (("precision", self.precision, PRECISIONS), ("weights", self.weights, WEIGHTS)):
             if word not in known:
                 raise _invalid(name, f"{word!r} is none of {', '.join(known)}")
+        if self.precision == "float16":
+            raise _invalid("precision", _no_float16())
         self._check_decoding()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         large = parameters >= LARGE_PARAMETERS
@@ -130,6 +132,12 @@ _MAX_TOKEN_THREADS = 4
 
 def _invalid(field: str, why: str) -> InvalidRequest:
     return InvalidRequest(f"{field} {why}", reason="OPTION_INVALID", field=field)
+
+
+def _no_float16() -> str:
+    if not torch.cuda.is_available():
+        return "float16 needs a GPU with CUDA, and there is none: bfloat16 is the half precision of processors"
+    return "float16 is for networks on a GPU, and the engine runs them on the processor: bfloat16 is its half precision"
 
 
 def _best_precision() -> str:

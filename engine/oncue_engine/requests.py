@@ -205,6 +205,8 @@ class UtteranceRequest:
     engine's deterministic mode). Off: the same seed gives the same samples under any load."""
     lexicon: tuple[LexiconEntry, ...] = ()
     """How terms are said in this utterance, and in no other. It goes before the model's and the server's glossaries."""
+    language: str = ""
+    """BCP 47 tag of the text's language, whose first part counts; empty: guessed (frontend/languages.py)."""
 
     @property
     def emotion_weights(self) -> EmotionWeights | None:
@@ -239,10 +241,10 @@ class UtterancePlan:
     comfortable_min_samples: int
     comfortable_max_samples: int
     """The narrower range in which it also sounds natural."""
+    duration_control: str
+    """How a length would be reached: EngineInfo.duration_control."""
     emotion_weights: EmotionWeights | None = None
     """What the request's emotion comes down to: as in Started."""
-    duration_control: str = "constructed"
-    """How a length would be reached: EngineInfo.duration_control."""
 
 
 @dataclass(frozen=True, slots=True)

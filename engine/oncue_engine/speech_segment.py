@@ -41,7 +41,7 @@ class SpeechSegment:
         """The flow call of `chunk`; None where it fills no frame. The tokens that it sees must be there."""
         known = self.mel.num_tokens
         if known < chunk.seen:
-            settled = max(0, known - semantics.look_ahead_tokens)  # rows of the later ones did not know what follows
+            settled = max(0, known - semantics.remade_tokens)  # rows of the later ones did not know what follows
             begin = max(0, settled - semantics.reach_tokens)
             codes = torch.tensor(self.sequence.codes[begin : chunk.seen], dtype=torch.int64)
             rows = semantics.rows(voice, begin, codes, self.sequence.latents_between(begin, chunk.seen))

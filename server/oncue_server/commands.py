@@ -169,9 +169,18 @@ def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) ->
 
 def parity(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Golden files.")],
-    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, float64, bfloat16, float16, or int8, which only serving has.")
+    ] = "float32",
+    served: Annotated[
+        bool, typer.Option("--served", help="The blocks as they serve: packed, in float32, bfloat16 or int8.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: the plain modules on a GPU.")] = "cpu",
 ) -> None:
-    """Compare our modules with golden files; one JSON line per output, exit 1 if any fails."""
+    """Compare our modules with golden files; one JSON line per output, exit 1 if any fails.
+
+    In a rounded precision, whole numbers (codes, ids) have an `agreement`, the share of equal ones, and no error.
+    """
     from oncue_engine.parity.runner import run_parity
 
-    raise typer.Exit(run_parity(files, dtype))
+    raise typer.Exit(run_parity(files, dtype, served=served, device=device))

@@ -89,12 +89,13 @@ def fetch(
 def verify(
     model: Annotated[str, typer.Argument(help="`nano`, a folder, `hub:ORG/NAME`, or `random:indextts2`.")] = "nano",
 ) -> None:
-    """Digests of a fetched model's files where they are known; then load it, every key and every shape.
+    """Digests of fetched files where they are known; then load the model, every key and every shape.
 
     One JSON line, exit 1 where something does not fit.
     """
     from oncue_engine.checkpoints.hub import fetched, verify_files
     from oncue_engine.checkpoints.hub_cache import default_cache
+    from oncue_engine.checkpoints.hub_local import verify_downloads
     from oncue_engine.checkpoints.repositories import HUB_PREFIX, parse_hub_name
     from oncue_engine.errors import CheckpointError
     from oncue_engine.kinds.opening import open_model
@@ -103,6 +104,8 @@ def verify(
     try:
         if model.startswith(HUB_PREFIX):
             answer["digests"] = verify_files(fetched(parse_hub_name(model), default_cache()))
+        elif compared := verify_downloads(Path(model)):
+            answer["digests"] = compared
         answer["fingerprint"] = open_model(model)[1].fingerprint
     except CheckpointError as error:
         answer |= {"ok": False, "reason": error.reason, "error": str(error)}
@@ -122,7 +125,7 @@ def make_random(
         ),
     ] = "nano",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    kind: Annotated[str, typer.Option(help="Kind of model: indextts2, or cosyvoice2 (nano only).")] = "indextts2",
+    kind: Annotated[str, typer.Option(help="indextts2, indextts2.5 (small, full), cosyvoice2 (nano).")] = "indextts2",
 ) -> None:
     """Write a model with random weights: it speaks noise, for tests and measurements."""
     from oncue_engine.errors import CheckpointError

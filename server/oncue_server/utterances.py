@@ -148,6 +148,7 @@ class Resolver:
                     # A seed that was given promises the same samples under any load.
                     flexible_steps=pacing is not None and not message.HasField("seed"),
                     lexicon=speech_limits.lexicon(message.lexicon),
+                    language=message.language,
                 ),
                 voice=voice,
                 format=format_,

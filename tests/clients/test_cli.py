@@ -113,6 +113,14 @@ def test_say_with_a_priority_and_a_start_deadline(oncue: Program, cli_voice: str
     assert (unknown.returncode, "background, normal, high" in unknown.stderr) == (2, True)
 
 
+def test_say_and_plan_in_a_language(oncue: Program, cli_voice: str) -> None:
+    for command in (("say", "Hello.", "-o", "a.wav", "--voice", cli_voice), ("plan", "Hello.")):
+        assert oncue(*command, "--language", "en-GB").returncode == 0
+        refused = oncue(*command, "--language", "ja")
+        assert refused.returncode == 1
+        assert "LANGUAGE_UNSUPPORTED" in refused.stderr and "utterance.language" in refused.stderr
+
+
 def test_refusals_tell_code_reason_field_and_limit(oncue: Program, cli_voice: str, tmp_path: Path) -> None:
     refused = oncue("say", "", "-o", "x.wav", "--voice", cli_voice)
     assert refused.returncode == 1

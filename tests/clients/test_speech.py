@@ -134,6 +134,18 @@ async def test_plan_covers_the_text(client: oncue.Client) -> None:
     assert sum(segment.natural_tokens for segment in plan.segments) == plan.natural_tokens
 
 
+async def test_the_language_reaches_the_server(client: oncue.Client, voice: oncue.Voice) -> None:
+    clip = await client.synthesize(TEXT, voice=voice, seed=5, language="en-GB")
+    assert clip.payload == (await client.synthesize(TEXT, voice=voice, seed=5)).payload
+    with pytest.raises(oncue.InvalidRequest) as planned:
+        await client.plan(TEXT, language="ja")
+    with pytest.raises(oncue.InvalidRequest) as streamed:
+        await anext(client.stream(TEXT, voice=voice, language="ja"))
+    for error in (planned.value, streamed.value):
+        assert (error.reason, error.field) == ("LANGUAGE_UNSUPPORTED", "utterance.language")
+        assert error.metadata["supported"] == "en"
+
+
 async def test_cancel_ends_the_iteration(client: oncue.Client, voice: oncue.Voice) -> None:
     stream = client.stream(LONG_TEXT, voice=voice)
     async for _ in stream:

@@ -266,12 +266,20 @@ def test_a_slow_callback_of_one_does_not_mix_up_another(speaker: Speaker) -> Non
         (EngineOptions(precision="int3"), "precision"),
         (EngineOptions(precision="int8"), "precision"),
         (EngineOptions(weights="int3"), "weights"),
+        (EngineOptions(weights="float16"), "weights"),
     ],
 )
 def test_options_out_of_range_are_named(options: EngineOptions, field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         options.resolved(1_000)
     assert caught.value.reason == "OPTION_INVALID" and caught.value.field == field
+
+
+def test_float16_is_refused_with_the_reason() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        EngineOptions(precision="float16").resolved(1_000)
+    assert (caught.value.reason, caught.value.field) == ("OPTION_INVALID", "precision")
+    assert "bfloat16" in str(caught.value) and "GPU" in str(caught.value)
 
 
 def test_large_models_share_a_token_step_and_round_their_weights() -> None:

@@ -28,7 +28,7 @@ from oncue_engine.kinds.indextts2_prompts import IndexTTS2Voice
 
 FILE_HZ, NATIVE_HZ, ENCODER_HZ = 44_100, 22_050, 16_000
 NATIVE_SAMPLES, ENCODER_SAMPLES = 330_750, 240_000
-CLOSE = 1e-4
+CLOSE = 1e-5
 """Largest difference to the largest value: float32 sums in another order."""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from oncue_engine.checkpoints.config import read_config
 from oncue_engine.checkpoints.loaded import LoadedModel, load_model
+from oncue_engine.checkpoints.random_cosyvoice2 import make_random_cosyvoice2
 from oncue_engine.checkpoints.random_public import build_random
 from oncue_engine.conditioning import Conditioner
 from oncue_engine.decoding import reference
@@ -23,7 +24,7 @@ from oncue_engine.decoding.beam_search import BeamLimits, BeamOptions
 from oncue_engine.decoding.reference_stage import REFERENCE_SAMPLING, ReferenceStage
 from oncue_engine.decoding.sampling import Draws
 from oncue_engine.engine import Engine
-from oncue_engine.errors import GenerationFailed, InvalidRequest
+from oncue_engine.errors import GenerationFailed, InvalidRequest, Unsupported
 from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.kinds.indextts2_prompts import IndexTTS2Voice
 from oncue_engine.options import EngineOptions
@@ -310,6 +311,13 @@ def test_free_speech_that_does_not_stop_says_so(nano: LoadedModel, prefix: Tenso
         stage.release(sequence)
         assert sequence.hit_limit == (len(sequence.codes) == high)
     assert not sequence.hit_limit
+
+
+def test_a_kind_of_model_that_has_it_not_is_refused(tmp_path: Path) -> None:
+    folder = make_random_cosyvoice2(tmp_path / "second")
+    with pytest.raises(Unsupported) as caught:
+        Engine.load(folder, tmp_path / "data", OPTIONS)
+    assert caught.value.reason == "DECODING_UNSUPPORTED"
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,19 @@ from typer.testing import CliRunner
 from oncue_server.models_command import models
 
 
-@pytest.mark.parametrize("kind", ["indextts2", "cosyvoice2"])
-def test_a_random_folder_of_each_kind_is_written_and_verified(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "size"), [("indextts2", "nano"), ("indextts2", "small"), ("indextts2.5", "small"), ("cosyvoice2", "nano")]
+)
+def test_a_random_folder_of_each_kind_is_written_and_verified(
+    kind: str, size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONCUE_HOME", str(tmp_path / "home"))
     folder, runner = tmp_path / "model", CliRunner()
-    made = runner.invoke(models, ["make-random", str(folder), "--kind", kind])
+    made = runner.invoke(models, ["make-random", str(folder), "--kind", kind, "--size", size])
     assert made.exit_code == 0 and made.stdout.strip() == str(folder)
     verified = runner.invoke(models, ["verify", str(folder)])
     assert verified.exit_code == 0 and json.loads(verified.stdout)["ok"]
-    again = runner.invoke(models, ["make-random", str(folder), "--kind", kind])
+    again = runner.invoke(models, ["make-random", str(folder), "--kind", kind, "--size", size])
     assert again.exit_code == 1 and "not empty" in again.output
 
 

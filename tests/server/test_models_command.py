@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import oncue
 from oncue_server.models_command import models
 
-from ..fake_hub import COMMIT
-from ..hub_case import INDEXTTS_2, HubCase, assert_whole, hub_case
+from ..fake_hub import COMMIT, running_hub
+from ..hub_case import INDEXTTS_2, HubCase, assert_whole, hub_case, hub_repositories_of, small_model
 
 MAIN = "hub:IndexTeam/IndexTTS-2"
 AT_COMMIT = ",".join(
@@ -150,35 +151,53 @@ def test_verify_compares_digests_before_it_loads(case: HubCase) -> None:
     assert line["reason"] != "HUB_HASH_MISMATCH"
 
 
-def serve(case: HubCase, tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def serve(case: HubCase, tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "oncue.cli", "serve", "--address", "127.0.0.1:0", "--data", str(tmp_path), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "HF_HUB_CACHE": str(case.cache), "HF_ENDPOINT": case.hub.endpoint, **environment},
     )
 
 
-def test_serve_fetches_what_is_missing_and_only_then_loads(case: HubCase, tmp_path: Path) -> None:
-    answer = serve(case, tmp_path, "--model", AT_COMMIT)
-    assert answer.returncode == 1
-    assert "nothing is fetched before these licences are accepted" in answer.stderr
-    assert case.hub.bytes_asked() == []
+def test_serve_fetches_a_model_and_speaks(small_public_dir: Path, clip: Path, tmp_path: Path) -> None:
+    with running_hub(hub_repositories_of(small_public_dir)) as hub:
+        case = HubCase(hub, tmp_path / "cache", small_model())
+        server = serve(case, tmp_path / "data", "--model", AT_COMMIT, "--accept-licence", "--threads", "1")
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            assert line, server.communicate()[1]
+            ready = json.loads(line)
+            assert ready["model"] == AT_COMMIT
+            with oncue.connect_sync(ready["address"]) as client:
+                voice = client.voices.create("held", clip)
+                spoken = client.synthesize("Good evening.", voice=voice, duration_samples=33_075, seed=1)
+            assert len(spoken.samples) == 33_075
+        finally:
+            server.terminate()
+            stderr = server.communicate(timeout=60)[1]
+        assert server.returncode == 0
+        assert "CC BY-NC 4.0" in stderr
+        # Where large files lie is signed for a while, and no business of a log.
+        assert "/large/" not in stderr
+        assert_whole(case, case.fetch())
 
-    answer = serve(case, tmp_path, "--model", AT_COMMIT, "--accept-licence")
-    # The small hub's bytes are no model, so loading is where it ends.
-    assert answer.returncode == 1
-    assert "config.yaml" in answer.stderr
-    assert_whole(case, case.fetch())
-    # Where files lie is signed for a while, and no business of a log.
-    assert "/large/" not in answer.stderr
+
+def test_serve_fetches_nothing_that_nobody_accepted(case: HubCase, tmp_path: Path) -> None:
+    server = serve(case, tmp_path / "data", "--model", AT_COMMIT)
+    stderr = server.communicate(timeout=60)[1]
+    assert server.returncode == 1
+    assert "oncue serve: nothing is fetched before these licences are accepted" in stderr
+    assert case.hub.bytes_asked() == []
 
 
 def test_serve_without_a_network_says_what_is_missing(case: HubCase, tmp_path: Path) -> None:
-    answer = serve(case, tmp_path, "--model", MAIN, "--accept-licence", HF_HUB_OFFLINE="1")
-    assert answer.returncode == 1
-    assert "Missing in" in answer.stderr
-    assert "gpt.pth" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    server = serve(case, tmp_path / "data", "--model", MAIN, "--accept-licence", HF_HUB_OFFLINE="1")
+    stderr = server.communicate(timeout=60)[1]
+    assert server.returncode == 1
+    assert stderr.startswith(f"oncue serve: {MAIN} is not all here")
+    assert "gpt.pth" in stderr
+    assert case.hub.asked == []

@@ -85,6 +85,7 @@ class Client:
         seed: int | None = None,
         sampling: Sampling | None = None,
         lexicon: LexiconArgument | None = None,
+        language: str | None = None,
         pacing: Pacing | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
@@ -114,6 +115,7 @@ class Client:
             seed=seed,
             sampling=sampling or Sampling(),
             lexicon=lexicon,
+            language=language,
         )
         scheduling = Scheduling(priority, start_deadline_s)
         return self._speech.stream(utterance, pacing or Pacing(), scheduling, start_sample, timeout_s)
@@ -134,6 +136,7 @@ class Client:
         seed: int | None = None,
         sampling: Sampling | None = None,
         lexicon: LexiconArgument | None = None,
+        language: str | None = None,
         priority: Priority = "normal",
         start_deadline_s: float | None = None,
         timeout_s: float | None = None,
@@ -156,6 +159,7 @@ class Client:
             seed=seed,
             sampling=sampling or Sampling(),
             lexicon=lexicon,
+            language=language,
         )
         return await self._speech.synthesize(utterance, Scheduling(priority, start_deadline_s), timeout_s)
 
@@ -172,6 +176,7 @@ class Client:
         length_policy: LengthPolicy = "strict",
         sample_rate_hz: int | None = None,
         lexicon: LexiconArgument | None = None,
+        language: str | None = None,
         timeout_s: float | None = None,
     ) -> UtterancePlan:
         """How the text will be read and how long it can be, without speaking. A length given is checked."""
@@ -186,6 +191,7 @@ class Client:
             length_policy=length_policy,
             sample_rate_hz=sample_rate_hz,
             lexicon=lexicon,
+            language=language,
         )
         return await self._speech.plan(utterance, timeout_s)
 

@@ -73,6 +73,8 @@ class Utterance:
     sampling: Sampling = Sampling()
     lexicon: LexiconArgument | None = None
     """How terms are said in this utterance: `{"SQL": "sequel", "GIF": Pronunciation("JH IH1 F")}`."""
+    language: str | None = None
+    """BCP 47 tag of the text's language, such as `ja`; None: the server guesses it by the script."""
 
 
 async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utterance:
@@ -90,6 +92,7 @@ async def utterance_message(utterance: Utterance) -> speech_service_pb2.Utteranc
         length=_length(utterance),
         format=audio_pb2.AudioFormat(encoding=_ENCODINGS[utterance.encoding], sample_rate_hz=utterance.sample_rate_hz),
         seed=utterance.seed,
+        language=utterance.language or "",
         sampling=speech_service_pb2.Sampling(
             temperature=sampling.temperature,
             top_k=sampling.top_k,

@@ -122,13 +122,35 @@ class ModelConfig:
     semantic_encoder: SemanticEncoderConfig
     speech: SpeechConfig
 
+    @property
+    def decodes_codes(self) -> bool:
+        """Semantic rows come from the codec's decoder alone: IndexTTS-2.5 (spec 9)."""
+        return not self.s2mel.gpt_layer_widths
+
     def __post_init__(self) -> None:
         """CheckpointError where two networks do not fit each other."""
+        signs = {
+            "gpt.speaker style": self.t2s.speaker == "style",
+            "gpt.languages": self.t2s.languages > 0,
+            "semantic_codec.downsample_scale 2": self.codec.downsample_scale == 2,
+            "no s2mel.gpt_layer_widths": not self.s2mel.gpt_layer_widths,
+            "oncue.tokenizer tiktoken": self.speech.tokenizer == "tiktoken",
+        }
+        if any(signs.values()) and not all(signs.values()):
+            there, lacking = ([name for name, sign in signs.items() if sign is told] for told in (True, False))
+            raise CheckpointError(
+                f"{', '.join(there)}: so has IndexTTS-2.5, but it lacks of that: {', '.join(lacking)}"
+            )
+        latent = (self.t2s.model_dim,)
+        style = self.style_encoder.embedding_size if self.t2s.speaker == "style" else self.t2s.style_width
         checks = (
             ("semantic_codec.hidden_size", self.codec.hidden_size, self.semantic_encoder.hidden_size),
             ("gpt.codes_width", self.t2s.codes_width, self.semantic_encoder.hidden_size),
             ("s2mel.length_regulator.in_channels", self.s2mel.length_regulator.in_channels, self.codec.hidden_size),
-            ("s2mel.gpt_layer_widths[0]", self.s2mel.gpt_layer_widths[0], self.t2s.model_dim),
+            ("s2mel.gpt_layer_widths[0]", (self.s2mel.gpt_layer_widths or latent)[0], self.t2s.model_dim),
+            ("gpt.style_width", self.t2s.style_width, style),
+            # Rows of codes without latents are what the codec decodes.
+            ("semantic_codec.has_decoder", self.codec.has_decoder or bool(self.s2mel.gpt_layer_widths), True),
             ("vocoder.num_mels", self.vocoder.num_mels, self.mel.n_mels),
             ("vocoder's hop", self.vocoder.hop_samples, self.mel.hop_length),
             ("s2mel.preprocess_params.sr", self.mel.sample_rate_hz, self.speech.sample_rate_hz),

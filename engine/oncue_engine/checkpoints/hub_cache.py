@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -74,7 +75,9 @@ def read_ref(cache: Path, name: str, revision: str) -> str:
 def write_ref(cache: Path, name: str, revision: str, commit: str) -> None:
     path = _repository_folder(cache, name) / "refs" / revision
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(commit, encoding="utf-8")
+    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    fresh.write_text(commit, encoding="utf-8")
+    os.replace(fresh, path)
 
 
 def is_present(cache: Path, name: str, commit: str, path: str, listed: ListedFile | None) -> bool:
@@ -89,14 +92,18 @@ def is_present(cache: Path, name: str, commit: str, path: str, listed: ListedFil
 def publish(cache: Path, name: str, commit: str, path: str, listed: ListedFile) -> None:
     """Show a whole blob under its own name in the snapshot. OSError where the cache cannot be written."""
     blob = blob_path(cache, name, listed)
-    link = snapshot_folder(cache, name, commit) / path
-    link.parent.mkdir(parents=True, exist_ok=True)
+    place = snapshot_folder(cache, name, commit) / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    link = place.with_name(f"{place.name}.{os.getpid()}.link")
     link.unlink(missing_ok=True)
     try:
-        link.symlink_to(os.path.relpath(blob, link.parent))
+        link.symlink_to(os.path.relpath(blob, place.parent))
     except OSError:
         # A filesystem without links: the file goes to its place, as the hub's own tools do it.
-        os.replace(blob, link)
+        os.replace(blob, place)
+    else:
+        # In one step: somebody may be reading the file by this name.
+        os.replace(link, place)
 
 
 def digest_of(path: Path, digits: int) -> str:

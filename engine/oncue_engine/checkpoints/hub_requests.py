@@ -12,16 +12,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
 
 import httpx2
-from huggingface_hub import HfApi, constants, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-from huggingface_hub.utils import build_hf_headers, get_session
+from huggingface_hub import constants, get_session, get_token, hf_hub_url
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from ..errors import CheckpointError
 from .hub_state import ListedFile
 
-__all__ = ["FileStream", "Hub", "Listing", "TryAgain", "default_endpoint", "is_commit", "list_files", "open_file"]
+__all__ = [
+    "FileStream",
+    "Hub",
+    "Listing",
+    "TryAgain",
+    "default_endpoint",
+    "is_commit",
+    "is_digest",
+    "list_files",
+    "open_file",
+]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -72,6 +83,11 @@ def is_commit(revision: str) -> bool:
     return _COMMIT.fullmatch(revision) is not None
 
 
+def is_digest(text: str) -> bool:
+    """Whether it is a SHA-256, or git's SHA-1, in hex."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def default_endpoint() -> str:
     """HF_ENDPOINT, or the public hub."""
     return constants.ENDPOINT
@@ -96,14 +112,10 @@ def list_files(hub: Hub, name: str, revision: str) -> Listing:
 
 def _list_once(hub: Hub, name: str, revision: str) -> Listing:
     what = f"{name}@{revision}"
+    url = f"{hub.endpoint}/api/models/{name}/revision/{quote(revision, safe='')}"
     try:
-        info = HfApi(endpoint=hub.endpoint, library_name="oncue").model_info(
-            name, revision=revision, files_metadata=True, timeout=hub.timeout_s
-        )
-    except HfHubHTTPError as error:
-        raise _refusal(error.response.status_code, what, hub) from error
-    except HFValidationError as error:
-        raise CheckpointError(f"{what}: {error}", reason="HUB_NAME_INVALID") from error
+        # With sizes and digests.
+        response = get_session().get(url, params={"blobs": True}, headers=_headers(), timeout=hub.timeout_s)
     except OfflineModeIsEnabled as error:
         raise CheckpointError(f"{what}: the hub's offline mode is on", reason="HUB_OFFLINE") from error
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
@@ -112,34 +124,44 @@ def _list_once(hub: Hub, name: str, revision: str) -> Listing:
         ) from error
     except httpx2.RequestError as error:
         raise TryAgain(f"{what}: {_in_words(error, hub)}") from error
-    except (ValueError, TypeError, KeyError) as error:
+    if response.status_code != 200:
+        raise _refusal(response.status_code, what, hub)
+    try:
+        answer = response.json()
+        listing = Listing(str(answer["sha"]), dict(_listed(entry) for entry in answer["siblings"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         # A login page of the network, or a mirror that has only the files.
         raise CheckpointError(
-            f"{what}: what {hub.endpoint} answers is not a hub's list of files ({error})", reason="HUB_ANSWER_INVALID"
+            f"{what}: what {hub.endpoint} answers is not a hub's list of files ({error!r})", reason="HUB_ANSWER_INVALID"
         ) from error
-    if info.sha is None or not is_commit(info.sha):
+    if not is_commit(listing.commit):
         raise CheckpointError(f"{what}: {hub.endpoint} names no commit", reason="HUB_ANSWER_INVALID")
-    files = {}
-    for entry in info.siblings or ():
-        digest = entry.lfs.sha256 if entry.lfs is not None else entry.blob_id
-        size_bytes = entry.lfs.size if entry.lfs is not None else entry.size
-        # The digest becomes a file's name, and the path a place in the snapshot.
-        if digest is None or size_bytes is None or not _DIGEST.fullmatch(digest) or not _stays_inside(entry.rfilename):
-            raise CheckpointError(
-                f"{what}: {hub.endpoint} does not say size and digest of {entry.rfilename!r}",
-                reason="HUB_ANSWER_INVALID",
-            )
-        files[entry.rfilename] = ListedFile(size_bytes, digest)
-    return Listing(info.sha, files)
+    return listing
+
+
+def _listed(entry: Mapping[str, Any]) -> tuple[str, ListedFile]:
+    """One file of an answer. ValueError and its like where it does not say what it must."""
+    path, large = str(entry["rfilename"]), entry.get("lfs")
+    digest = str(large["sha256"] if large else entry["blobId"])
+    size_bytes = int(large["size"] if large else entry["size"])
+    # The digest becomes a file's name, and the path a place in the snapshot.
+    if not is_digest(digest) or not _stays_inside(path) or size_bytes < 0:
+        raise ValueError(f"{path!r}, {digest!r}, {size_bytes} bytes")
+    return path, ListedFile(size_bytes, digest)
+
+
+def _headers() -> dict[str, str]:
+    """Who asks. Not the library's own, which ask the public hub before they can ask a mirror."""
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    return {"User-Agent": "oncue"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 @contextmanager
 def open_file(hub: Hub, name: str, commit: str, path: str, start: int) -> Iterator[FileStream]:
     """One file's bytes from `start` on. TryAgain, also while reading; CheckpointError where the hub refuses."""
     what = f"{name}@{commit[:8]}: {path}"
-    headers = build_hf_headers(library_name="oncue")
     # Compressed on the way, bytes could not be counted.
-    headers["Accept-Encoding"] = "identity"
+    headers = _headers() | {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     url = hf_hub_url(name, path, revision=commit, endpoint=hub.endpoint)

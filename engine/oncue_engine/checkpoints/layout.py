@@ -4,7 +4,7 @@
     encoder.safetensors                                             semantic encoder, and stats.mean, stats.var
     codec / t2s / s2mel / campplus / bigvgan .safetensors           one network each, public key names
     text.json                                                       natural pace (pace.py)
-    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model
+    emotion_bank.safetensors (feat1, feat2), or feat1.pt and feat2.pt of the public files; bpe.model, or a ranks file
                                                                     where the model has them
     glossary.yaml                                                   how terms are said (frontend/glossary.py), where it
                                                                     has that
@@ -34,6 +34,7 @@ __all__ = [
     "GLOSSARY_FILE",
     "PACE_FILE",
     "PUBLIC_WORDS_FOLDER",
+    "RANKS_FILE",
     "SENTENCEPIECE_FILE",
     "WEIGHT_FILES",
     "assign",
@@ -61,6 +62,7 @@ EMOTION_WORDS_FOLDER = "emotion_words"
 PUBLIC_WORDS_FOLDER = "qwen0.6bemo4-merge"
 """As the public model calls its language model for that (spec 0)."""
 SENTENCEPIECE_FILE = "bpe.model"
+RANKS_FILE = "multilingual_zh_ja_yue_char_del.tiktoken"
 GLOSSARY_FILE = "glossary.yaml"
 
 
@@ -137,7 +139,7 @@ def fingerprint(folder: Path) -> str:
     names = [CONFIG_FILE, *WEIGHT_FILES.values(), PACE_FILE, EMOTION_BANK_FILE, *EMOTION_BANK_TENSORS.values()]
     folders = (folder / EMOTION_WORDS_FOLDER, folder / PUBLIC_WORDS_FOLDER)
     words = sorted(path for words_folder in folders for path in words_folder.rglob("*") if path.is_file())
-    own = (SENTENCEPIECE_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
+    own = (SENTENCEPIECE_FILE, RANKS_FILE, GLOSSARY_FILE, *(path.relative_to(folder).as_posix() for path in words))
     return file_digest(folder, (*names, *own))
 
 

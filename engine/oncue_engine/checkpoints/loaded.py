@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError
+from ..frontend.multilingual_text import MultilingualText
 from ..frontend.normalize import PublicNormaliser
 from ..frontend.phones import VOCABULARY
 from ..frontend.sentencepiece_tokenizer import SentencePieceTokenizer
-from ..frontend.text import TextFrontend
+from ..frontend.text import TextFrontend, TextReader
+from ..frontend.tiktoken_tokenizer import TiktokenTokenizer
 from ..model.bigvgan import BigVGAN
 from ..model.campplus import CampPlus
 from ..model.codec import SemanticCodec
@@ -25,12 +27,14 @@ from ..words.weigher import WordsWeigher
 from .config import ModelConfig, read_config
 from .converted import converted
 from .file_ends import file_ends
+from .guessed_pace import guessed_pace
 from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
     GLOSSARY_FILE,
     PACE_FILE,
     PUBLIC_WORDS_FOLDER,
+    RANKS_FILE,
     SENTENCEPIECE_FILE,
     WEIGHT_FILES,
     fill,
@@ -52,7 +56,7 @@ class LoadedModel:
     name: str
     fingerprint: str
     config: ModelConfig
-    text: TextFrontend
+    text: TextReader
     pace: Pace
     encoder: SemanticEncoder
     codec: SemanticCodec
@@ -104,12 +108,13 @@ def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> L
             fill(network, path)
     speech = config.speech
     bank = _emotion_bank(folder, config)
+    text = _text_frontend(config, folder, extras / GLOSSARY_FILE)
     return LoadedModel(
         name=speech.name,
         fingerprint=known_fingerprint,
         config=config,
-        text=_text_frontend(config, folder, extras / GLOSSARY_FILE),
-        pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
+        text=text,
+        pace=_pace(folder / PACE_FILE, text, speech.token_rate_hz),
         encoder=networks.encoder,
         codec=networks.codec,
         style=networks.style,
@@ -121,8 +126,9 @@ def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> L
     )
 
 
-def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFrontend:
+def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextReader:
     speech = config.speech
+    text: TextReader
     if speech.tokenizer == "arpabet":
         text = TextFrontend.english(speech.max_segment_pieces, max_chars=speech.max_text_chars)
         pieces = len(VOCABULARY)
@@ -132,11 +138,21 @@ def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextFro
         text = TextFrontend(
             tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
         )
+    elif speech.tokenizer == "tiktoken":
+        ranks = TiktokenTokenizer(folder / RANKS_FILE)
+        pieces = ranks.vocabulary_size
+        text = MultilingualText(ranks, speech.max_segment_pieces, speech.max_text_chars)
     else:
-        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is neither arpabet nor sentencepiece")
+        raise CheckpointError(f"oncue.tokenizer {speech.tokenizer!r} is none of arpabet, sentencepiece, tiktoken")
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
     return text.with_glossary(glossary) if glossary.is_file() else text
+
+
+def _pace(path: Path, text: TextReader, token_rate_hz: float) -> Pace:
+    if isinstance(text, MultilingualText) and not path.exists():
+        return guessed_pace(text.tokenizer, token_rate_hz)
+    return read_pace(path, token_rate_hz)
 
 
 def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:

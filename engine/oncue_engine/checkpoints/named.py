@@ -30,6 +30,6 @@ def load_named(model: str | Path) -> tuple[str, LoadedModel]:
         return model, build_random(public_config())
     if isinstance(model, str) and model.startswith(HUB_PREFIX):
         found = fetched(parse_hub_name(model), default_cache())
-        return str(found.name), load_public(find_public_files(found.folder, (found.cache,)))
+        return str(found.name), load_public(find_public_files(found.folder, snapshots=found.places))
     folder = model_folder(model)
     return "nano" if model == "nano" else folder.name, load_model(folder)

@@ -1,4 +1,7 @@
-"""The three config files of a public model: the released sizes word for word (spec 0.1, 5, 7.2), and small ones."""
+"""The three config files of a public model: the released sizes word for word (spec 0.1, 5, 7.2), and small ones.
+
+Those of 2.5 follow from them: what is known of its file is in public_sizes_25.py.
+"""
 
 from __future__ import annotations
 

@@ -11,12 +11,14 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..tensor_file import load_tensor_file
 from .harmless_keys import harmless
-from .public_files import PublicFiles
+from .public_files import PublicFiles, read_t2s
 from .torch_file import as_state, read_torch_file
 
 __all__ = ["read_public_state", "source_of"]
 
 _S2MEL_PARTS = ("cfm", "length_regulator", "gpt_layer")
+_UNUSED_PART = "gpt_layer"
+"""Of 2.5, whose file may have it all the same (spec 9)."""
 _ENCODER_PREFIX = "wav2vec2_bert."
 _ENCODER_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
@@ -47,24 +49,26 @@ def source_of(files: PublicFiles, block: str) -> Path:
 
 
 def _t2s(files: PublicFiles) -> dict[str, Tensor]:
-    """A bare state dict, or one under `model`."""
-    path = files.gpt
-    raw = read_torch_file(path)
-    inner = raw.get("model") if isinstance(raw, Mapping) else None
-    return as_state(inner if isinstance(inner, Mapping) else raw, path.name)
+    return read_t2s(files.gpt)
 
 
 def _s2mel(files: PublicFiles) -> dict[str, Tensor]:
     """`net` of the file, its parts one under the other; the optimizer's state beside it is never read."""
     path = files.s2mel
     net = _entry(read_torch_file(path), "net", path)
-    if not isinstance(net, Mapping) or set(net) != set(_S2MEL_PARTS):
-        held = sorted(map(str, net)) if isinstance(net, Mapping) else [type(net).__name__]
+    if not isinstance(net, Mapping):
+        raise CheckpointError(f"{path.name}: net is {type(net).__name__}", reason="CHECKPOINT_KEYS")
+    held = set(map(str, net))
+    if files.family == "indextts2.5":
+        held.discard(_UNUSED_PART)
+    needed = [part for part in _S2MEL_PARTS if files.family == "indextts2" or part != _UNUSED_PART]
+    if held != set(needed):
         raise CheckpointError(
-            f"{path.name}: net holds {', '.join(held)}; needed are {', '.join(_S2MEL_PARTS)}", reason="CHECKPOINT_KEYS"
+            f"{path.name}: net holds {', '.join(sorted(held))}; needed are {', '.join(needed)}",
+            reason="CHECKPOINT_KEYS",
         )
     state: dict[str, Tensor] = {}
-    for part in _S2MEL_PARTS:
+    for part in needed:
         inner = as_state(net[part], f"{path.name}: net.{part}")
         state |= {f"{part}.{key}": value for key, value in inner.items()}
     return state
@@ -83,7 +87,11 @@ def _encoder(files: PublicFiles) -> dict[str, Tensor]:
 
 
 def _codec(files: PublicFiles) -> dict[str, Tensor]:
-    return load_tensor_file(files.codec)
+    """A safetensors file, or of 2.5 `model` of a PyTorch file (spec 9)."""
+    path = files.codec
+    if files.family == "indextts2":
+        return load_tensor_file(path)
+    return as_state(_entry(read_torch_file(path), "model", path), f"{path.name}: model")
 
 
 def _style(files: PublicFiles) -> dict[str, Tensor]:

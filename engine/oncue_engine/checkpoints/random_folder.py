@@ -19,13 +19,15 @@ from torch import Tensor
 
 from ..model.bigvgan import kaiser_sinc_filter
 from .config import ModelConfig
-from .layout import PUBLIC_WORDS_FOLDER
+from .layout import PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
 from .public_sizes import PublicSize, PublicSizes, public_sizes
+from .public_sizes_25 import PublicSizes25, public_sizes_25
 from .random_pieces import train_pieces
 from .random_qwen import write_random_qwen
+from .random_ranks import make_ranks
 from .random_weights import random_bank_apart, random_network
 
-__all__ = ["make_random_public", "write_random_public"]
+__all__ = ["make_random_public", "make_random_public_25", "write_random_public"]
 
 _COMMIT = "0" * 39 + "1"
 
@@ -38,20 +40,25 @@ def make_random_public(folder: Path, size: PublicSize, seed: int = 0) -> Path:
     return write_random_public(folder, public_sizes(size), seed)
 
 
-def write_random_public(folder: Path, sizes: PublicSizes, seed: int = 0) -> Path:
+def make_random_public_25(folder: Path, size: PublicSize, seed: int = 0) -> Path:
+    """The same for IndexTTS-2.5. Its text is read by a ranks file of our own making."""
+    return write_random_public(folder, public_sizes_25(size), seed)
+
+
+def write_random_public(folder: Path, sizes: PublicSizes | PublicSizes25, seed: int = 0) -> Path:
     """`make_random_public` for any sizes."""
     config = sizes.parsed()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(sizes.config), sort_keys=False), encoding="utf-8")
-    pieces = train_pieces(config.t2s.number_text_tokens, words=sizes.words, characters=sizes.characters)
-    (folder / "bpe.model").write_bytes(pieces)
+    if isinstance(sizes, PublicSizes25):
+        (folder / RANKS_FILE).write_bytes(make_ranks(sizes.num_ranks))
+    else:
+        pieces = train_pieces(config.t2s.number_text_tokens, words=sizes.words, characters=sizes.characters)
+        (folder / SENTENCEPIECE_FILE).write_bytes(pieces)
     torch.save(random_network(config, "t2s", seed).state_dict(), folder / "gpt.pth")
     _write_s2mel(folder / "s2mel.pth", config, seed)
     _write_encoder(folder, config, seed)
-    codec = random_network(config, "codec", seed).state_dict()
-    path = _snapshot(folder, "amphion/MaskGCT") / "semantic_codec" / "model.safetensors"
-    path.parent.mkdir()
-    save_file({key: value.contiguous() for key, value in _with_norm(codec, "_project.weight").items()}, path)
+    _write_codec(folder, config, seed)
     style = random_network(config, "style", seed).state_dict()
     torch.save(style, _snapshot(folder, "funasr/campplus") / "campplus_cn_common.bin")
     place = _snapshot(folder, "nvidia/bigvgan_v2_22khz_80band_256x")
@@ -89,6 +96,17 @@ def _with_norm(state: Mapping[str, Tensor], *ends: str) -> dict[str, Tensor]:
     return parts
 
 
+def _write_codec(folder: Path, config: ModelConfig, seed: int) -> None:
+    """A safetensors file of another repository, or `codec.pth` of 2.5, with what an optimizer keeps."""
+    codec = _with_norm(random_network(config, "codec", seed).state_dict(), "_project.weight")
+    if config.decodes_codes:
+        torch.save({"model": codec, "optimizer": _optimizer_state(codec)}, folder / "codec.pth")
+        return
+    path = _snapshot(folder, "amphion/MaskGCT") / "semantic_codec" / "model.safetensors"
+    path.parent.mkdir()
+    save_file({key: value.contiguous() for key, value in codec.items()}, path)
+
+
 def _write_s2mel(path: Path, config: ModelConfig, seed: int) -> None:
     """`net`, with the parts that synthesis never reads, and beside it what an optimizer keeps: twice as much again."""
     network = random_network(config, "s2mel", seed)
@@ -124,12 +142,13 @@ def _write_s2mel(path: Path, config: ModelConfig, seed: int) -> None:
     }
     channels = config.s2mel.length_regulator.channels
     regulator |= {"embedding.weight": drawn(4 * channels, channels), "mask_token": drawn(1, channels)}
+    latents = {key.removeprefix("gpt_layer."): value for key, value in state.items() if key.startswith("gpt_layer.")}
+    if config.decodes_codes:  # left over in the file, and never run
+        latents = {"0.weight": drawn(hidden, config.t2s.model_dim), "0.bias": drawn(hidden)}
     net = {
         "cfm": {f"estimator.{key}": value for key, value in {**estimator, **unused}.items()},
         "length_regulator": regulator,
-        "gpt_layer": {
-            key.removeprefix("gpt_layer."): value for key, value in state.items() if key.startswith("gpt_layer.")
-        },
+        "gpt_layer": latents,
     }
     optimizer = {part: _optimizer_state(parameters) for part, parameters in net.items()}
     torch.save({"net": net, "optimizer": optimizer, "scheduler": {}, "iters": 1, "epoch": 0}, path)

@@ -163,6 +163,8 @@ def _enliven_t2s(t2s: T2S) -> None:
             parameter.mul_(gain)
     t2s.emo_layer.weight.mul_(6.0)
     t2s.text_embedding.weight.mul_(20.0)
+    if config.languages:
+        t2s.lang_embedding.weight.mul_(20.0)
     t2s.mel_embedding.weight.mul_(20.0)
 
 

@@ -114,15 +114,24 @@ class Sequence:
 
 
 def prefix_rows(
-    t2s: T2S, latents: Tensor, emotion: Tensor, tokens: int | None, text_ids: Rows[int], *, experiment: bool = False
+    t2s: T2S,
+    latents: Tensor,
+    emotion: Tensor,
+    tokens: int | None,
+    text_ids: Rows[int],
+    language: int | None = None,
+    *,
+    experiment: bool = False,
 ) -> Tensor:
     """latents [K,M], emotion [M], asked tokens or None, text -> [S,M]: everything before the first token (spec 3.3).
 
-    `experiment`: tokens go into a speed row (T2S.conditioning_rows).
+    `language`: a row of the language table, of a model that has one. `experiment`: tokens go into a speed row
+    (T2S.conditioning_rows).
     """
     number = torch.tensor([tokens or 0], dtype=torch.int64)
     conditioning = t2s.conditioning_rows(latents[None], emotion[None], number, experiment=experiment)[0]
-    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64))[0]
+    languages = None if language is None else torch.tensor([language], dtype=torch.int64)
+    text = t2s.text_rows(torch.tensor([text_ids], dtype=torch.int64), languages)[0]
     return torch.cat((conditioning, text, t2s.start_row()))
 
 

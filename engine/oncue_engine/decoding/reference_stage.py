@@ -58,14 +58,15 @@ class ReferenceStage:
         self._free = list(range(_MAX_SLOTS))
         self._running: dict[int, _Running] = {}
         """By slot."""
+        self._used_bytes = 0
+        """Of the caches of what runs."""
 
     @property
     def free_slots(self) -> int:
-        """Segments that can begin now, however long they are."""
-        if not self._running:
-            return max(1, min(len(self._free), self._cache_bytes // self._longest_bytes))
-        used = sum(running.cache_bytes for running in self._running.values())
-        return min(len(self._free), max(0, self._cache_bytes - used) // self._longest_bytes)
+        """Segments that can begin now, however long they are. May be asked by any thread."""
+        used = self._used_bytes
+        fit = min(len(self._free), max(0, self._cache_bytes - used) // self._longest_bytes)
+        return fit if used else max(1, fit)
 
     def start(self, prefix: Tensor, spec: SequenceSpec) -> Sequence:
         """Run a prefix [S,M], the start token its last row. Needs a free slot; keeps none when it fails.
@@ -85,6 +86,7 @@ class ReferenceStage:
         cache_bytes = (len(prefix) + limits.max_tokens) * self._position_bytes
         slot = self._free.pop(0)
         self._running[slot] = _Running(search, before, cache_bytes)
+        self._used_bytes += cache_bytes
         no_latents = np.empty((0, prefix.shape[1]), dtype=np.float32)
         return Sequence(spec, slot, len(prefix), latents=no_latents, uniforms=[], at_once=True)
 
@@ -103,7 +105,7 @@ class ReferenceStage:
 
     def release(self, sequence: Sequence) -> None:
         """Give its slot and its cache back. A sequence is released once."""
-        del self._running[sequence.slot]
+        self._used_bytes -= self._running.pop(sequence.slot).cache_bytes
         self._free.append(sequence.slot)
         self._free.sort()
 

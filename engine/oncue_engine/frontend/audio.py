@@ -20,6 +20,7 @@ __all__ = [
     "ReferenceQuality",
     "Waveform",
     "decode_reference",
+    "frame_levels",
     "loudness_dbfs",
     "quality",
     "sounding",
@@ -107,8 +108,9 @@ def decode_reference(source: Path | str | bytes) -> Waveform:
             min_seconds=f"{MIN_SECONDS:g}",
             seconds=f"{seconds:.3f}",
         )
-    if waveform.samples.square().mean().sqrt() < _SILENT_RMS:
-        raise _rejected("SILENT", f"the reference audio is silent ({loudness_dbfs(waveform.samples):.0f} dBFS)")
+    moving = waveform.samples - waveform.samples.mean()
+    if moving.square().mean().sqrt() < _SILENT_RMS:
+        raise _rejected("SILENT", f"the reference audio is silent ({loudness_dbfs(moving):.0f} dBFS)")
     return waveform
 
 
@@ -117,7 +119,7 @@ def quality(waveform: Waveform) -> ReferenceQuality:
     samples = waveform.samples
     loudness = loudness_dbfs(samples)
     clipped = (samples.abs() >= _FULL_SCALE).float().mean().item()
-    silent = 1.0 - sounding(waveform).float().mean().item()
+    silent = (~sounding(waveform)).float().mean().item()
     remarks = (
         (waveform.seconds < _WARN_SHORT_SECONDS, f"short: {waveform.seconds:.1f} s; 5 s or more carry a voice better"),
         (clipped > _WARN_CLIPPED_SHARE, f"clipped: {clipped:.1%} of the samples are at full scale"),
@@ -137,11 +139,16 @@ def quality(waveform: Waveform) -> ReferenceQuality:
     )
 
 
-def sounding(waveform: Waveform) -> Tensor:
-    """[frames] bool, one for each whole FRAME_SECONDS: whether it is less than 40 dB under the loud frames."""
+def frame_levels(waveform: Waveform) -> Tensor:
+    """[frames], one for each whole FRAME_SECONDS: its RMS. A constant offset, as cheap converters add, is no sound."""
     frame = max(1, round(FRAME_SECONDS * waveform.sample_rate_hz))
     frames = waveform.samples[: waveform.samples.shape[0] // frame * frame].view(-1, frame)
-    levels = frames.square().mean(dim=1).sqrt()
+    return (frames - frames.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt()
+
+
+def sounding(waveform: Waveform) -> Tensor:
+    """[frames] bool, one for each whole FRAME_SECONDS: whether it is less than 40 dB under the loud frames."""
+    levels = frame_levels(waveform)
     loud = torch.quantile(levels, _LOUD_QUANTILE)
     return levels >= max(loud.item() * _SILENT_BELOW_LOUD, _SILENT_RMS)
 

@@ -7,15 +7,17 @@ GIF: {pronunciation: jh ih f}       how it sounds, as in <word|pronunciation>
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
-from oncue_engine.errors import CheckpointError
+from oncue_engine.errors import CheckpointError, InvalidRequest
+from oncue_engine.frontend.lexicon import Lexicon
+from oncue_engine.frontend.marks import Pronounce
 from oncue_engine.requests import LexiconEntry
 
-__all__ = ["read_glossary"]
+__all__ = ["glossary_lexicon", "read_glossary"]
 
 _PRONUNCIATION = "pronunciation"
 
@@ -31,6 +33,14 @@ def read_glossary(path: Path) -> tuple[LexiconEntry, ...]:
     if root is None:
         return ()
     return tuple(entry for term, node in _pairs(root, path, "the glossary") for entry in _entries(term, node, path))
+
+
+def glossary_lexicon(path: Path, pronounce: Pronounce, languages: Sequence[str]) -> Lexicon:
+    """A glossary file's entries, checked (Lexicon.checked). CheckpointError names the file and what is wrong in it."""
+    try:
+        return Lexicon.checked(read_glossary(path), pronounce, languages, max_entries=None)
+    except InvalidRequest as error:
+        raise CheckpointError(f"the glossary {path}: {error}", reason="GLOSSARY_INVALID") from error
 
 
 def _entries(term: str, node: yaml.Node, path: Path) -> Iterator[LexiconEntry]:

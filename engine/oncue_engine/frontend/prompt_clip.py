@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from math import ceil, log10
 
 from ..requests import Reference, ReferenceOptions
-from .audio import FRAME_SECONDS, MIN_SECONDS, ReferenceQuality, Waveform, decode_reference, quality, sounding
+from .audio import (
+    FRAME_SECONDS,
+    MIN_SECONDS,
+    ReferenceQuality,
+    Waveform,
+    decode_reference,
+    frame_levels,
+    quality,
+    sounding,
+)
 
 __all__ = ["LEVEL_RANGE_DBFS", "MARGIN_SECONDS", "PromptClip", "prompt_clip", "read_prompt", "report"]
 
@@ -73,9 +82,7 @@ def report(clip: Waveform, options: ReferenceOptions) -> ReferenceQuality:
 
 
 def _level_dbfs(clip: Waveform) -> float:
-    frame = max(1, round(FRAME_SECONDS * clip.sample_rate_hz))
-    frames = clip.samples[: len(clip.samples) // frame * frame].view(-1, frame)
-    loud = frames[sounding(clip)].double()
+    loud = frame_levels(clip)[sounding(clip)].double()
     # All there is may be a click after the last whole frame: that says nothing about the level of speech.
     return 10 * log10(loud.square().mean().item()) if len(loud) else LEVEL_RANGE_DBFS[0]
 

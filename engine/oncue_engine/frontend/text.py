@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from oncue_engine.errors import CheckpointError, InvalidRequest
+from oncue_engine.errors import InvalidRequest
 from oncue_engine.frontend.annotations import mark_annotations
 from oncue_engine.frontend.arpabet import ArpabetTokenizer
 from oncue_engine.frontend.english import EnglishNormaliser
-from oncue_engine.frontend.glossary import read_glossary
-from oncue_engine.frontend.lexicon import EMPTY_LEXICON, MAX_ENTRIES, Lexicon, replace_terms
+from oncue_engine.frontend.glossary import glossary_lexicon
+from oncue_engine.frontend.lexicon import EMPTY_LEXICON, Lexicon, replace_terms
 from oncue_engine.frontend.marks import MARK, Marks, without_marks
 from oncue_engine.frontend.pieces import Piece, TextTokenizer
 from oncue_engine.frontend.pronounce import Pronouncer
@@ -21,11 +22,13 @@ from oncue_engine.frontend.segment import split, split_at_sentences
 from oncue_engine.frontend.tracked_text import TrackedText
 from oncue_engine.requests import LexiconEntry
 
-__all__ = ["MAX_CHARS", "Normaliser", "TextFrontend", "TextSegment", "check_text"]
+__all__ = ["MAX_CHARS", "Normaliser", "TextFrontend", "TextReader", "TextSegment", "check_text"]
 
 MAX_CHARS = 10_000
 """Default limit on the characters of one utterance."""
 
+_WITHOUT_BLANKS = re.compile("[\u2e80-\ua4cf\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Chinese and Japanese characters, of which any may begin a word."""
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
 
 
@@ -53,6 +56,29 @@ class TextSegment:
     char_end: int
 
 
+class TextReader(Protocol):
+    """The text side of a model, whatever is in it. Thread-safe."""
+
+    @property
+    def max_chars(self) -> int:
+        """Of one text."""
+
+    def with_glossary(self, path: Path) -> TextReader:
+        """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
+
+    def served(self, glossary: Path | None, *, public_cuts: bool) -> TextReader:
+        """As a server was told to read: with its glossary if any, in segments by the public rule if asked for.
+
+        Raises CheckpointError.
+        """
+
+    def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
+        """At least one segment; `language`: one that the model speaks, or empty where the text is to tell.
+
+        Raises as TextFrontend's does.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class TextFrontend:
     """Thread-safe as long as its parts are: it keeps nothing between calls, and nothing of one user's for another."""
@@ -77,15 +103,21 @@ class TextFrontend:
 
     def with_glossary(self, path: Path) -> TextFrontend:
         """With the terms of a glossary file (glossary.py), which go before those it has. Raises CheckpointError."""
-        entries = read_glossary(path)
-        try:
-            glossary = self._lexicon(entries, max_entries=None)
-        except InvalidRequest as error:
-            raise CheckpointError(f"the glossary {path}: {error}", reason="GLOSSARY_INVALID") from error
+        glossary = glossary_lexicon(path, self.tokenizer.pronounce, self.normaliser.languages)
         return replace(self, glossaries=(glossary, *self.glossaries))
 
-    def segments(self, text: str, lexicon: Sequence[LexiconEntry] = ()) -> list[TextSegment]:
+    def served(self, glossary: Path | None, *, public_cuts: bool) -> TextFrontend:
+        """As a server was told to read: with its glossary if any, in segments by the public rule if asked for.
+
+        Raises CheckpointError.
+        """
+        text = self if glossary is None else self.with_glossary(glossary)
+        return replace(text, whole_sentences=False) if public_cuts else text
+
+    def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
         """At least one segment, each with something to pronounce and at most `max_pieces` pieces.
+
+        `language`: one of the normaliser's; empty: it tells from the text.
 
         Raises InvalidRequest (field `text`): `TEXT_EMPTY`, `TEXT_TOO_LONG` (metadata `max_chars`, `chars`),
         `TEXT_CONTROL_CHARACTER` and `TEXT_SURROGATE` (metadata `position`, `code_point`), `TEXT_UNPRONOUNCEABLE`
@@ -95,7 +127,7 @@ class TextFrontend:
         check_text(text, self.max_chars)
         marks = Marks()
         marked = mark_annotations(without_marks(text), self.tokenizer.pronounce, marks)
-        language = self.normaliser.language(marks.as_words(marked.text))
+        language = language or self.normaliser.language(marks.as_words(marked.text))
         lexicons = (self._lexicon(lexicon), *self.glossaries)
         marked = replace_terms(marked, lexicons, language, marks, self.max_chars)
         normal = self.normaliser.read(marked, language)
@@ -117,11 +149,10 @@ class TextFrontend:
             )
         return segments
 
-    def _lexicon(self, entries: Sequence[LexiconEntry], max_entries: int | None = MAX_ENTRIES) -> Lexicon:
+    def _lexicon(self, entries: Sequence[LexiconEntry]) -> Lexicon:
         if not entries:
             return EMPTY_LEXICON
-        pronounce, languages = self.tokenizer.pronounce, self.normaliser.languages
-        return Lexicon.checked(entries, pronounce, languages, max_entries=max_entries)
+        return Lexicon.checked(entries, self.tokenizer.pronounce, self.normaliser.languages)
 
     def _known(self, text: str, normal: TrackedText, pieces: list[Piece]) -> list[Piece]:
         """`pieces` without signs that the model was never taught, which it would read as noise; letters are refused."""
@@ -158,7 +189,8 @@ def _word_starts(text: str, pieces: Sequence[Piece]) -> list[bool]:
     last = -1
     for piece in pieces:
         at = piece.char_begin
-        inside = at > 0 and (text[at - 1].isalnum() or text[at - 1] == "'")
+        joined = at > 0 and (text[at - 1].isalnum() or text[at - 1] == "'")
+        inside = joined and _WITHOUT_BLANKS.match(text, at) is None
         begins = text[at : at + 1].isalnum() or MARK.match(text, at) is not None
         starts.append(at != last and not inside and begins)
         last = at

@@ -74,6 +74,11 @@ class TrackedText:
     def slice(self, start: int, stop: int) -> TrackedText:
         return TrackedText(self.text[start:stop], self.begins[start:stop], self.ends[start:stop])
 
+    def then(self, rewritten: TrackedText) -> TrackedText:
+        """`rewritten`, which was made from this one's text, tracked to this one's original."""
+        spans = [self.origin(begin, end) for begin, end in zip(rewritten.begins, rewritten.ends, strict=True)]
+        return TrackedText(rewritten.text, tuple(begin for begin, _ in spans), tuple(end for _, end in spans))
+
     @classmethod
     def joined(cls, parts: Sequence[TrackedText]) -> TrackedText:
         """Parts of one original, in order, after each other."""

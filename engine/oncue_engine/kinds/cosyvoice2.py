@@ -110,6 +110,7 @@ class CosyVoice2Semantics:
         config = flow.encoder.config
         self.rows_per_token = config.rows_per_token
         self.reach_tokens, self.look_ahead_tokens = config.reach_tokens, config.look_ahead_tokens
+        self.remade_tokens = config.look_ahead_tokens
 
     def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
         """codes [n] -> [n * rows_per_token, D]; the latents are empty."""

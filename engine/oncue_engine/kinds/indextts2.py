@@ -8,89 +8,31 @@ from functools import cached_property
 
 from torch import Tensor
 
-from ..checkpoints.config import SpeechConfig
 from ..checkpoints.loaded import LoadedModel
-from ..checkpoints.pace import Pace
 from ..conditioning import VoiceConditioning
 from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
 from ..decoding.reference_stage import ReferenceStage
-from ..frontend.text import TextFrontend
 from ..model.packed_vocoder import inference_form
-from ..options import DecodingName, ResolvedOptions
+from ..options import ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
+from ..rendering.semantics import Semantics
 from ..rendering.wave import Vocoder
-from ..words.weigher import WordsWeigher
 from .indextts2_prompts import IndexTTS2Prompts, IndexTTS2Voice
+from .indextts_family import IndexTTSFamily
 
-__all__ = ["IndexTTS2", "IndexTTS2Semantics"]
+__all__ = ["IndexTTS2", "IndexTTS2Renderer", "IndexTTS2Semantics", "IndexTTS2Tokens", "renderer_with"]
 
 _MAX_SLOTS = 16
 _CACHE_BYTES = 2 * 2**30
 """Key/value cache for all slots; a model of the public size gets fewer of them."""
 
 
-class IndexTTS2:
+class IndexTTS2(IndexTTSFamily):
     """`model_interface.SpeechModel`."""
-
-    takes_emotion_clips = True
-    decodings: tuple[DecodingName, ...] = ("streaming", "reference")
-
-    def __init__(self, networks: LoadedModel) -> None:
-        self.networks = networks
-
-    @property
-    def name(self) -> str:
-        return self.networks.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.networks.fingerprint
-
-    @property
-    def speech(self) -> SpeechConfig:
-        return self.networks.config.speech
-
-    @property
-    def text(self) -> TextFrontend:
-        return self.networks.text
-
-    @property
-    def pace(self) -> Pace:
-        return self.networks.pace
-
-    @property
-    def parameters(self) -> int:
-        return self.networks.parameters
 
     @cached_property
     def prompts(self) -> IndexTTS2Prompts:
         return IndexTTS2Prompts(self.networks)
-
-    @property
-    def emotions(self) -> tuple[str, ...]:
-        bank = self.networks.emotion_bank
-        return () if bank is None else bank.names
-
-    @property
-    def emotion_words(self) -> WordsWeigher | None:
-        return self.networks.emotion_words
-
-    @property
-    def duration_control(self) -> str:
-        return "trained" if self.networks.config.t2s.duration_row == "tied" else "constructed"
-
-    @property
-    def duration_experiment(self) -> bool:
-        """The public weights have two speed rows, and nobody says what the second was trained for (spec 3.7)."""
-        return self.networks.config.t2s.duration_row == "speed_rows"
-
-    @property
-    def hop_samples(self) -> int:
-        return self.networks.config.mel.hop_length
-
-    @property
-    def vocoder_reach_frames(self) -> int:
-        return self.networks.vocoder.context_frames
 
     @property
     def filler_text_id(self) -> int:
@@ -100,12 +42,7 @@ class IndexTTS2:
         return IndexTTS2Tokens(self.networks, options)
 
     def renderer(self, options: ResolvedOptions) -> IndexTTS2Renderer:
-        networks = self.networks
-        return IndexTTS2Renderer(
-            semantics=IndexTTS2Semantics(networks),
-            flow=FlowBatch(networks.s2mel.estimator, self.speech.guidance, options.dtype),
-            vocoder=inference_form(networks.vocoder, options.dtype),
-        )
+        return renderer_with(IndexTTS2Semantics(self.networks), self.networks, options)
 
 
 class IndexTTS2Tokens:
@@ -138,8 +75,8 @@ class IndexTTS2Tokens:
         self, voice: VoiceConditioning, emotion: Tensor, text_ids: tuple[int, ...], spec: SequenceSpec
     ) -> Sequence:
         assert isinstance(voice, IndexTTS2Voice)
-        told = spec.told_tokens
-        prefix = prefix_rows(self._t2s, voice.latents, emotion, told, text_ids, experiment=self._experiment)
+        told, language = spec.told_tokens, self._language(text_ids)
+        prefix = prefix_rows(self._t2s, voice.latents, emotion, told, text_ids, language, experiment=self._experiment)
         return self._batch.start(prefix, spec)
 
     def step(self, sequences: Rows[Sequence]) -> None:
@@ -148,21 +85,34 @@ class IndexTTS2Tokens:
     def release(self, sequence: Sequence) -> None:
         self._batch.release(sequence)
 
+    def _language(self, text_ids: tuple[int, ...]) -> int | None:
+        """Row of the language table; None: the model has none."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexTTS2Renderer:
     """`model_interface.Renderer`."""
 
-    semantics: IndexTTS2Semantics
+    semantics: Semantics
     flow: FlowBatch
     vocoder: Vocoder
+
+
+def renderer_with(semantics: Semantics, networks: LoadedModel, options: ResolvedOptions) -> IndexTTS2Renderer:
+    """DiT flow and BigVGAN of these networks behind the given semantics."""
+    return IndexTTS2Renderer(
+        semantics=semantics,
+        flow=FlowBatch(networks.s2mel.estimator, networks.config.speech.guidance, options.dtype),
+        vocoder=inference_form(networks.vocoder, options.dtype),
+    )
 
 
 class IndexTTS2Semantics:
     """`rendering.semantics.Semantics`: a token's row is its code's embedding and its latent, and nothing else."""
 
     rows_per_token = 1
-    reach_tokens = look_ahead_tokens = 0
+    reach_tokens = look_ahead_tokens = remade_tokens = 0
 
     def __init__(self, networks: LoadedModel) -> None:
         self._s2mel, self._codec = networks.s2mel, networks.codec

@@ -34,10 +34,10 @@ _LEAD_IN_S = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexTTS2Voice(VoiceConditioning):
-    """K speaker latents. `prompt_condition` is of quantised features."""
+    """K speaker rows."""
 
     latents: Tensor
-    """Speaker latents [K,M]."""
+    """What the T2S knows the speaker by [K,M]."""
     base_emotion: Tensor
     """Emotion vector [M] of the clip through the speaker path: where strength 0 stands (spec 3.3)."""
     own_emotion: Tensor
@@ -71,7 +71,7 @@ class IndexTTS2Prompts:
         own = base if native_hz == _ENCODER_RATE_HZ else self.encode_emotion(clip).emotion
         mel, condition = self._s2m_prompt(native, features)
         return IndexTTS2Voice(
-            latents=model.t2s.speaker_latents(features, lengths)[0],
+            latents=self._speaker_rows(features, style),
             style=style,
             prompt_mel=mel,
             prompt_condition=condition,
@@ -102,6 +102,15 @@ class IndexTTS2Prompts:
         rows = nearest_rows(bank, voice.style[None]) if chance is None else random_rows(bank, chance)  # [8]
         return mix_bank(bank, rows, torch.tensor(weights), voice.own_emotion[None])[0]
 
+    def _speaker_rows(self, features: Tensor, style: Tensor) -> Tensor:
+        """features [1,T,D], style [S] -> the rows [K,M] that the T2S knows the speaker by."""
+        return self._model.t2s.speaker_latents(features, torch.tensor([features.shape[1]]))[0]
+
+    def _prompt_content(self, features: Tensor) -> Tensor:
+        """features [1,T,D] of the whole clip -> what S2M's prompt says [1,T,D]: quantised (spec 6.1)."""
+        _, embeddings = self._model.codec.quantize(features)
+        return embeddings
+
     def _cut(self, clip: Waveform, rate_hz: int) -> Tensor:
         """The clip's samples [n] at another rate, cut to the model's limit from its start."""
         return beginning_at(clip.samples, clip.sample_rate_hz, rate_hz, self._model.config.speech.prompt_limit_s)
@@ -120,10 +129,10 @@ class IndexTTS2Prompts:
         begin = min(_speech_begin(native, speech.sample_rate_hz), max(0, len(native) - limit))
         kept = native[begin : begin + limit]
         mel = log_mel(kept[None], model.config.mel)[0]
-        _, embeddings = model.codec.quantize(features)  # the codec's encoder sees the whole clip
-        rows_per_sample = embeddings.shape[1] / len(native)
+        content = self._prompt_content(features)
+        rows_per_sample = content.shape[1] / len(native)
         first, rows = int(begin * rows_per_sample), max(1, round(len(kept) * rows_per_sample))
-        condition = model.s2mel.length_regulator(embeddings[:, first : first + rows], mel.shape[1])[0]
+        condition = model.s2mel.length_regulator(content[:, first : first + rows], mel.shape[1])[0]
         return mel, condition
 
 

@@ -13,6 +13,7 @@ from ..errors import CheckpointError
 from ..model_interface import SpeechModel
 from .cosyvoice2 import CosyVoice2
 from .indextts2 import IndexTTS2
+from .indextts25 import IndexTTS25
 
 __all__ = ["open_model"]
 
@@ -35,8 +36,9 @@ def open_model(model: str | Path) -> tuple[str, SpeechModel]:
 
 
 def _indextts2(model: str | Path) -> tuple[str, SpeechModel]:
+    """Of either public version: which one is in the networks."""
     name, networks = load_named(model)
-    return name, IndexTTS2(networks)
+    return name, (IndexTTS25 if networks.config.decodes_codes else IndexTTS2)(networks)
 
 
 def _cosyvoice2(model: str | Path) -> tuple[str, SpeechModel]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..checkpoints.config_file import DEFAULT_KIND
 from ..checkpoints.cosyvoice2_config import COSYVOICE2_KIND
 from ..checkpoints.random_cosyvoice2 import make_random_cosyvoice2
-from ..checkpoints.random_folder import make_random_public
+from ..checkpoints.random_folder import make_random_public, make_random_public_25
 from ..checkpoints.random_nano import make_random_nano
 from ..errors import CheckpointError
 
@@ -36,6 +36,10 @@ _WRITERS: Mapping[str, Mapping[str, Writer]] = {
         "nano": make_random_nano,
         "small": lambda folder, seed: make_random_public(folder, "small", seed),
         "full": lambda folder, seed: make_random_public(folder, "full", seed),
+    },
+    "indextts2.5": {
+        "small": lambda folder, seed: make_random_public_25(folder, "small", seed),
+        "full": lambda folder, seed: make_random_public_25(folder, "full", seed),
     },
     COSYVOICE2_KIND: {"nano": make_random_cosyvoice2},
 }

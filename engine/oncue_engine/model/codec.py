@@ -4,6 +4,9 @@
 
 The lookup is by direction only: both sides are scaled to unit norm for the comparison, but the row that is returned
 keeps its own length. Projections are weight-normed in the public file; fold them first (`model/weight_norm.py`).
+
+IndexTTS-2.5's codec has the same parts, and one code for every two frames (spec 9): a convolution of stride 2 before
+the encoder, and after the decoder every row twice, then a convolution.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ _KERNEL = 7
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """Sizes of the codec. `has_decoder` is ours: synthesis never decodes, so a file may leave the decoder out."""
+    """Sizes of the codec; `downsample_scale` frames of features to a code, 1 or 2.
+
+    `has_decoder` is ours: IndexTTS-2's synthesis never decodes, so a file may leave the decoder out.
+    """
 
     codebook_size: int = 8192
     hidden_size: int = 1024
@@ -34,13 +40,15 @@ class CodecConfig:
     vocos_dim: int = 384
     vocos_intermediate_dim: int = 2048
     vocos_num_layers: int = 12
+    downsample_scale: int = 1
     has_decoder: bool = True
 
     @classmethod
     def from_public(cls, section: Mapping[str, Any]) -> CodecConfig:
-        """Read the `semantic_codec` section. CheckpointError for a missing field or a codec that resamples time."""
-        if int(section.get("downsample_scale") or 1) != 1 or int(section.get("num_quantizers") or 1) != 1:
-            raise CheckpointError("semantic_codec: only one quantizer at the features' own rate is known")
+        """Read the `semantic_codec` section. CheckpointError for a missing field or another structure."""
+        scale = int(section.get("downsample_scale") or 1)
+        if scale not in (1, 2) or int(section.get("num_quantizers") or 1) != 1:
+            raise CheckpointError("semantic_codec: only one quantizer at the features' own rate or half of it is known")
         try:
             return cls(
                 codebook_size=int(section["codebook_size"]),
@@ -49,6 +57,7 @@ class CodecConfig:
                 vocos_dim=int(section["vocos_dim"]),
                 vocos_intermediate_dim=int(section["vocos_intermediate_dim"]),
                 vocos_num_layers=int(section["vocos_num_layers"]),
+                downsample_scale=scale,
                 has_decoder=bool(section.get("has_decoder", True)),
             )
         except KeyError as missing:
@@ -109,11 +118,15 @@ class _Quantizer(nn.Module):
 
 
 class SemanticCodec(nn.Module):
-    """Public keys `encoder.*`, `quantizer.quantizers.0.*`, `decoder.*` (spec 5)."""
+    """Public keys `encoder.*`, `quantizer.quantizers.0.*`, `decoder.*` (spec 5), and `down.*`, `up.*` (spec 9)."""
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
+        if config.downsample_scale == 2:
+            self.down = nn.Conv1d(config.hidden_size, config.hidden_size, 3, stride=2, padding=1)
+            if config.has_decoder:
+                self.up = nn.Conv1d(config.hidden_size, config.hidden_size, 3, padding=1)
         self.encoder = self._stack(config)
         self.quantizer = nn.ModuleDict({"quantizers": nn.ModuleList([_Quantizer(config)])})
         self.decoder = self._stack(config) if config.has_decoder else None
@@ -138,17 +151,36 @@ class SemanticCodec(nn.Module):
         return quantizer
 
     def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Features [B,T,D] -> encoder output before the quantiser [B,T,D].
+        """Features [B,T,D] -> encoder output before the quantiser [B,N,D]; N = ceil(T / downsample_scale).
 
         `lengths` [B]: frames of each row; frames after them do not touch the row's own result.
         """
+        if self.config.downsample_scale == 2:
+            x = x.transpose(1, 2)  # [B,D,T]
+            x = F.gelu(self.down(x if lengths is None else x * _valid(x.shape[2], lengths, x))).transpose(1, 2)
+            lengths = None if lengths is None else (lengths + 1) // 2
         return self._run(self.encoder, x, lengths)
 
     def decode(self, emb: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Quantised embeddings [B,T,D] -> features [B,T,D]. Raises Unsupported where the file has no decoder."""
+        """Quantised embeddings [B,N,D] -> features [B,N * downsample_scale,D].
+
+        `lengths` [B]: rows of each that count. Raises Unsupported where the file has no decoder.
+        """
         if self.decoder is None:
             raise Unsupported("this model's codec was shipped without its decoder")
-        return self._run(self.decoder, emb, lengths)
+        x = self._run(self.decoder, emb, lengths)
+        if self.config.downsample_scale == 1:
+            return x
+        x = x.transpose(1, 2).repeat_interleave(2, dim=2)  # [B,D,2N]
+        out: Tensor = self.up(x if lengths is None else x * _valid(x.shape[2], 2 * lengths, x)).transpose(1, 2)
+        return out
+
+    @property
+    def decoder_reach_codes(self) -> int:
+        """Codes on each side that a decoded row depends on, exactly: all convolutions look to both sides."""
+        convolutions = 1 + self.config.vocos_num_layers
+        # The last one sees one frame to each side, which belongs to the code beside.
+        return convolutions * (_KERNEL // 2) + (1 if self.config.downsample_scale == 2 else 0)
 
     def project(self, encoded: Tensor) -> Tensor:
         """Encoder output [B,T,D] -> code space [B,T,codebook_dim]."""
@@ -175,16 +207,18 @@ class SemanticCodec(nn.Module):
 
     @staticmethod
     def _run(stack: nn.ModuleList, x: Tensor, lengths: Tensor | None) -> Tensor:
-        valid = None
-        if lengths is not None:
-            frames = torch.arange(x.shape[1], device=x.device)
-            valid = (frames < lengths.to(x.device)[:, None])[:, None].to(x.dtype)  # [B,1,T]
+        valid = None if lengths is None else _valid(x.shape[1], lengths, x)
         out: Tensor = stack[1](stack[0](x, valid))
         return out
+
+
+def _valid(frames: int, lengths: Tensor, like: Tensor) -> Tensor:
+    """[B,1,frames] of ones where a row of `lengths` [B] still counts, in the type and place of `like`."""
+    return (torch.arange(frames, device=like.device) < lengths.to(like.device)[:, None])[:, None].to(like.dtype)
 
 
 def _drop_unused(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
     """Let a full public state dict load into a codec built without its decoder."""
     if getattr(module, "decoder", None) is None:
-        for key in [key for key in state if key.startswith(f"{prefix}decoder.")]:
+        for key in [key for key in state if key.startswith((f"{prefix}decoder.", f"{prefix}up."))]:
             del state[key]

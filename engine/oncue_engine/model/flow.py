@@ -35,7 +35,10 @@ class FlowSchedule:
         """ValueError for fewer than one step."""
         if steps < 1:
             raise ValueError(f"a flow needs at least one step, got {steps}")
-        times = torch.linspace(0.0, 1.0, steps + 1, device=estimator.conv1.weight.device)
+        weight = estimator.conv1.weight
+        # Rounded to half precision, 1/7 would be another time, and its angles are a thousand times that.
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        times = torch.linspace(0.0, 1.0, steps + 1, dtype=dtype, device=weight.device)
         return cls(times, estimator.time_conditioning(times[:-1]))
 
 

@@ -21,7 +21,10 @@ __all__ = ["S2Mel", "S2MelConfig"]
 
 @dataclass(frozen=True, slots=True)
 class S2MelConfig:
-    """`gpt_layer_widths` [latent, hidden, hidden, semantic]: fixed in the public model, a field of ours for others."""
+    """`gpt_layer_widths` [latent, hidden, hidden, semantic]: fixed in IndexTTS-2, a field of ours for others.
+
+    Empty for a model whose semantic rows come from the codes alone (spec 9): it has no `gpt_layer`.
+    """
 
     gpt_layer_widths: tuple[int, ...] = (1280, 256, 128, 1024)
     length_regulator: LengthRegulatorConfig = field(default_factory=LengthRegulatorConfig)
@@ -37,7 +40,7 @@ class S2MelConfig:
             length_regulator=LengthRegulatorConfig.from_public(section["length_regulator"]),
             dit=DiTConfig.from_public(section),
         )
-        if config.gpt_layer_widths[-1] != config.length_regulator.in_channels:
+        if config.gpt_layer_widths and config.gpt_layer_widths[-1] != config.length_regulator.in_channels:
             raise CheckpointError("s2mel: gpt_layer does not end in the length regulator's in_channels")
         if config.length_regulator.channels != config.dit.content_dim:
             raise CheckpointError("s2mel: the length regulator's channels are not the DiT's content_dim")
@@ -50,9 +53,10 @@ class S2Mel(nn.Module):
     def __init__(self, config: S2MelConfig) -> None:
         super().__init__()
         self.config = config
-        self.gpt_layer = nn.Sequential(
-            *(nn.Linear(before, after) for before, after in pairwise(config.gpt_layer_widths))
-        )
+        if config.gpt_layer_widths:
+            self.gpt_layer = nn.Sequential(
+                *(nn.Linear(before, after) for before, after in pairwise(config.gpt_layer_widths))
+            )
         self.length_regulator = LengthRegulator(config.length_regulator)
         self.cfm = nn.ModuleDict({"estimator": DiT(config.dit)})
 
@@ -68,6 +72,9 @@ class S2Mel(nn.Module):
         return out
 
     def semantic(self, latent: Tensor, code_emb: Tensor) -> Tensor:
-        """Latents [B,N,M] and code embeddings [B,N,D] -> semantic features of the target [B,N,D]."""
+        """Latents [B,N,M] and code embeddings [B,N,D] -> semantic features of the target [B,N,D].
+
+        Of a model with a `gpt_layer`.
+        """
         out: Tensor = self.gpt_layer(latent) + code_emb
         return out

@@ -13,9 +13,9 @@ from torch.nn import functional
 from oncue_engine.model.conformer import ConformerEncoder
 from oncue_engine.model.gpt import GPT, GPTConfig, KVCache
 from oncue_engine.model.perceiver import PerceiverResampler
-from oncue_engine.model.t2s_config import ConditionConfig, DurationRow, T2SConfig
+from oncue_engine.model.t2s_config import ConditionConfig, DurationRow, SpeakerPath, T2SConfig
 
-__all__ = ["T2S", "ConditionConfig", "DurationRow", "T2SConfig", "merge_emotion"]
+__all__ = ["T2S", "ConditionConfig", "DurationRow", "SpeakerPath", "T2SConfig", "merge_emotion"]
 
 
 def merge_emotion(base: Tensor, emotion: Tensor, alpha: float | Tensor) -> Tensor:
@@ -39,8 +39,11 @@ class T2S(nn.Module):
         self.config = config
         width = config.model_dim
         speaker, emotion = config.condition_module, config.emo_condition_module
-        self.conditioning_encoder = ConformerEncoder(config.conformer(speaker))
-        self.perceiver_encoder = PerceiverResampler(config.perceiver(speaker, width, config.conditioning_latents))
+        if speaker is not None:
+            self.conditioning_encoder = ConformerEncoder(config.conformer(speaker))
+            self.perceiver_encoder = PerceiverResampler(config.perceiver(speaker, width, config.conditioning_latents))
+        else:
+            self.spk_emb_proj = nn.Linear(config.style_width, width)
         self.emo_conditioning_encoder = ConformerEncoder(config.conformer(emotion))
         self.emo_perceiver_encoder = PerceiverResampler(config.perceiver(emotion, config.emotion_width, 1))
         self.emovec_layer = nn.Linear(config.emotion_width, width)
@@ -51,6 +54,8 @@ class T2S(nn.Module):
         self.mel_pos_embedding = _Positions(config.max_mel_tokens + 3, width)
         if config.duration_row == "speed_rows":
             self.speed_emb = nn.Embedding(2, width)
+        if config.languages:
+            self.lang_embedding = nn.Embedding(config.languages, width)
         self.gpt = GPT(GPTConfig(width, config.layers, config.heads))
         self.final_norm = nn.LayerNorm(width)
         self.mel_head = nn.Linear(width, config.number_mel_codes)
@@ -62,9 +67,17 @@ class T2S(nn.Module):
     # Prompts
 
     def speaker_latents(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """features [B,T,D] normalised, lengths [B] true frame counts -> [B,K,M] latents (spec 3.1a, b)."""
+        """features [B,T,D] normalised, lengths [B] true frame counts -> [B,K,M] latents (spec 3.1a, b).
+
+        Of a model whose speaker rows come from a perceiver.
+        """
         latents: Tensor = self.perceiver_encoder(*self.conditioning_encoder(features, lengths))
         return latents
+
+    def style_latents(self, style: Tensor) -> Tensor:
+        """style [B,S] -> [B,1,M]: the one speaker row of a model that takes it from the style (spec 9)."""
+        latent: Tensor = self.spk_emb_proj(style)
+        return latent[:, None]
 
     def emotion_vector(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features [B,T,D] normalised, lengths [B] true frame counts -> [B,M] emotion vector (spec 3.1c)."""
@@ -83,6 +96,7 @@ class T2S(nn.Module):
         but with `experiment` the first of the two is its code position row, or the table's last, where it is above 0: a
         hypothesis about the public weights (spec 3.7).
         Kind `tied`: the code position row of num_tokens [B] int64, zero where it is 0 or None (the length is free).
+        Kind `zero_rows`: two rows of zeros (num_tokens unused; spec 9).
         """
         batch = latents.shape[0]
         rows = latents + emotion[:, None]
@@ -94,19 +108,26 @@ class T2S(nn.Module):
                 first = torch.where((num_tokens > 0)[:, None], told, speed[:, 0])
                 speed = torch.stack((first, speed[:, 1]), dim=1)
             return torch.cat((rows, speed), dim=1)
+        if self.config.duration_row == "zero_rows":
+            return functional.pad(rows, (0, 0, 0, 2))
         if num_tokens is None:
             return functional.pad(rows, (0, 0, 0, 1))
         duration = self.mel_pos_embedding.emb(num_tokens)  # [B, M]
         duration = duration * (num_tokens > 0)[:, None].to(duration.dtype)
         return torch.cat((rows, duration[:, None]), dim=1)
 
-    def text_rows(self, text_ids: Tensor) -> Tensor:
+    def text_rows(self, text_ids: Tensor, languages: Tensor | None = None) -> Tensor:
         """text_ids [B,L] -> [B,L+2,M]: start, text, stop, with positions 0..L+1.
 
-        With one row, ids equal to start or stop are dropped first; in a batch they stay (stop pads). Raises ValueError
-        if the text exceeds the position table.
+        With one row, ids equal to start or stop are dropped first; in a batch they stay (stop pads). `languages` [B]
+        int64: rows of the language table, each added to every row of its text, start and stop included (spec 9); models
+        with that table need them. Raises ValueError if the text exceeds the position table, or for languages that are
+        missing, or that the model has no table for.
         """
         config = self.config
+        if (languages is None) != (config.languages == 0):
+            given = "none" if languages is None else "one"
+            raise ValueError(f"a model of {config.languages} languages, and {given} is given")
         if text_ids.shape[0] == 1:
             keep = (text_ids != config.start_text_token) & (text_ids != config.stop_text_token)
             text_ids = text_ids[keep][None]
@@ -116,7 +137,7 @@ class T2S(nn.Module):
         if ids.shape[1] > table.shape[0]:
             raise ValueError(f"{ids.shape[1] - 2} text tokens exceed the model's {table.shape[0] - 2}")
         rows: Tensor = self.text_embedding(ids) + table[: ids.shape[1]]
-        return rows
+        return rows if languages is None else rows + self.lang_embedding(languages)[:, None]
 
     def code_rows(self, codes: Tensor, first_position: int) -> Tensor:
         """codes [B,N] -> [B,N,M] at code positions first_position, first_position + 1, ...

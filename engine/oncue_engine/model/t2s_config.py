@@ -11,9 +11,12 @@ from torch import Tensor
 from oncue_engine.model.conformer import ConformerConfig
 from oncue_engine.model.perceiver import PerceiverConfig
 
-__all__ = ["ConditionConfig", "DurationRow", "T2SConfig"]
+__all__ = ["ConditionConfig", "DurationRow", "SpeakerPath", "T2SConfig"]
 
-DurationRow = Literal["speed_rows", "tied"]
+DurationRow = Literal["speed_rows", "tied", "zero_rows"]
+SpeakerPath = Literal["perceiver", "style"]
+
+_ROWS_AFTER_LATENTS: Mapping[DurationRow, int] = {"speed_rows": 2, "tied": 1, "zero_rows": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,14 @@ class ConditionConfig:
 
 @dataclass(frozen=True, slots=True)
 class T2SConfig:
-    """Sizes of the model; names as in the public `gpt` section, and five of our own with the public model's values.
+    """Sizes of the model; names as in the public `gpt` section, and others of our own with the values of IndexTTS-2.
 
-    `codes_width` feature width D of the prompts; `conditioning_latents` speaker rows of the prefix; `emotion_width`
-    width of the emotion perceiver; `duration_row` which rows follow the latents: the two of `speed_emb`, or one tied to
-    the code position table (the paper's). `max_mel_tokens` and `max_text_tokens` size the position tables.
+    `codes_width` feature width D of the prompts; `speaker` where the speaker rows of the prefix come from: a conformer
+    and a perceiver of its own (`condition_module`), or one projection of the style, `style_width` wide (spec 9);
+    `conditioning_latents` speaker rows; `emotion_width` width of the emotion perceiver; `duration_row` the rows after
+    the latents: the two of `speed_emb`, one tied to the code position table (the paper's), or two of zeros (spec 9);
+    `languages` rows of the language table, 0 for a model without. `max_mel_tokens` and `max_text_tokens` size the
+    position tables.
     """
 
     model_dim: int
@@ -54,7 +60,8 @@ class T2SConfig:
     number_mel_codes: int
     start_mel_token: int
     stop_mel_token: int
-    condition_module: ConditionConfig
+    condition_module: ConditionConfig | None
+    """None: the speaker rows come from the style."""
     emo_condition_module: ConditionConfig
     start_text_token: int = 0
     stop_text_token: int = 1
@@ -62,14 +69,27 @@ class T2SConfig:
     conditioning_latents: int = 32
     emotion_width: int = 1024
     duration_row: DurationRow = "speed_rows"
+    speaker: SpeakerPath = "perceiver"
+    style_width: int = 192
+    languages: int = 0
 
     def __post_init__(self) -> None:
-        if self.duration_row not in ("speed_rows", "tied"):
-            raise ValueError(f"duration_row {self.duration_row!r} is neither speed_rows nor tied")
+        if self.duration_row not in _ROWS_AFTER_LATENTS:
+            raise ValueError(f"duration_row {self.duration_row!r} is none of {', '.join(_ROWS_AFTER_LATENTS)}")
+        if self.speaker not in ("perceiver", "style"):
+            raise ValueError(f"speaker {self.speaker!r} is neither perceiver nor style")
+        if self.speaker == "perceiver" and self.condition_module is None:
+            raise ValueError("a perceiver for the speaker needs a condition_module")
+        if self.speaker == "style" and self.conditioning_latents != 1:
+            raise ValueError(f"a style gives one speaker row, not {self.conditioning_latents}")
 
     @classmethod
     def from_public(cls, section: Mapping[str, Any]) -> Self:
-        """Read the public `gpt` section (other fields are ignored). Raises KeyError for a missing size."""
+        """Read the public `gpt` section (other fields are ignored). Raises KeyError for a missing size.
+
+        With `speaker: style` (a field of ours) a `condition_module` that is there all the same is not built.
+        """
+        style = section.get("speaker") == "style"
         own = (
             "start_text_token",
             "stop_text_token",
@@ -77,6 +97,9 @@ class T2SConfig:
             "conditioning_latents",
             "emotion_width",
             "duration_row",
+            "speaker",
+            "style_width",
+            "languages",
         )
         sizes = (
             "model_dim",
@@ -91,8 +114,8 @@ class T2SConfig:
         )
         return cls(
             **{name: section[name] for name in sizes},
-            **{name: section[name] for name in own if name in section},
-            condition_module=ConditionConfig.from_public(section["condition_module"]),
+            **{"conditioning_latents": 1 if style else 32, **{name: section[name] for name in own if name in section}},
+            condition_module=None if style else ConditionConfig.from_public(section["condition_module"]),
             emo_condition_module=ConditionConfig.from_public(section["emo_condition_module"]),
         )
 
@@ -105,7 +128,9 @@ class T2SConfig:
             config = replace(config, emotion_width=latents.shape[1])
         sections = (("conditioning_encoder", "condition_module"), ("emo_conditioning_encoder", "emo_condition_module"))
         for prefix, name in sections:
-            section: ConditionConfig = getattr(config, name)
+            section: ConditionConfig | None = getattr(config, name)
+            if section is None:
+                continue
             if (table := weights.get(f"{prefix}.embed.pos_enc.pe")) is not None:
                 section = replace(section, position_rows=table.shape[1])
                 if name == "condition_module":
@@ -120,8 +145,8 @@ class T2SConfig:
 
     @property
     def conditioning_rows(self) -> int:
-        """Rows before the text: the latents, then one duration row or two speed rows."""
-        return self.conditioning_latents + (1 if self.duration_row == "tied" else 2)
+        """Rows before the text: the latents, then those that `duration_row` names."""
+        return self.conditioning_latents + _ROWS_AFTER_LATENTS[self.duration_row]
 
     def conformer(self, section: ConditionConfig) -> ConformerConfig:
         return ConformerConfig(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ _TELLING_OUTPUTS = {
     "bigvgan": "wav",
     "mel_frontends": "mel_basis",
 }
+# Times of the flow: as angles of a thousand times their size they are never rounded, whatever the networks run in.
+_AT_LEAST_FLOAT32 = ("t_single",)
 _FOLDED = "bigvgan_folded"  # weights alone
 _FOLDED_TELLING_WEIGHT = "conv_post.weight"
 
@@ -48,15 +50,22 @@ class GoldenFile:
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
 
+    def on(self, device: torch.device) -> GoldenFile:
+        """The same with weights and inputs on a device; outputs stay where they are."""
+        moved = ({name: value.to(device) for name, value in kept.items()} for kept in (self.weights, self.inputs))
+        weights, inputs = moved
+        return replace(self, weights=weights, inputs=inputs)
+
     def cast(self, dtype: torch.dtype) -> GoldenFile:
-        """The same with floating weights and inputs in `dtype`; outputs and integers stay as they are."""
+        """The same with floating weights and inputs in `dtype`; outputs, integers and (but in float64) times stay."""
+        kept = {} if dtype is torch.float64 else {n: self.inputs[n] for n in _AT_LEAST_FLOAT32 if n in self.inputs}
         return GoldenFile(
             path=self.path,
             set=self.set,
             variant=self.variant,
             config=self.config,
             weights=_cast(self.weights, dtype),
-            inputs=_cast(self.inputs, dtype),
+            inputs=_cast(self.inputs, dtype) | kept,
             outputs=self.outputs,
         )
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import TextIO
 
@@ -16,11 +13,16 @@ import torch
 from torch import Tensor
 
 from oncue_engine.parity import acoustic, frontends, style, t2s, vocoder
+from oncue_engine.parity.comparison import OutputReport, compare
 from oncue_engine.parity.golden_file import GoldenFile, read_golden
+from oncue_engine.parity.served import SERVED
 
 __all__ = ["DTYPES", "OutputReport", "check_file", "main", "run_parity"]
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_MODULES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = (*_MODULES, "int8")
+"""int8 is a form of weights that only serving has."""
+_SERVING = ("float32", "bfloat16", "int8")
 
 _SETS: dict[str, Callable[[GoldenFile], dict[str, Tensor]]] = {
     **frontends.SETS,
@@ -30,74 +32,74 @@ _SETS: dict[str, Callable[[GoldenFile], dict[str, Tensor]]] = {
     **acoustic.SETS,
 }
 
-# Largest max|got - want| / max|want|, float32 against float32; outputs of integers must be equal.
-_TOLERANCE = {
-    "gpt_conditioning_spk": 1e-5,
-    "gpt_conditioning_emo": 1e-5,
-    "gpt_t2s": 2e-5,
-    "emo_mix": 1e-6,
-    "semantic_codec": 1e-5,
-    "s2mel": 2e-5,
-    "campplus": 2e-5,
-    "bigvgan": 5e-5,
-    "bigvgan_folded": 1e-6,
-    "mel_frontends": 1e-4,
-}
-# (set, how the output's name begins): solvers gather error, and silent frames are sensitive under a logarithm.
-_LOOSER = {
-    ("s2mel", "cfm_"): 5e-5,
-    ("s2mel", "mel_target"): 5e-5,
-    ("mel_frontends", "fbank_"): 1e-3,
-    ("mel_frontends", "w2v_input_features"): 1e-3,
-}
-_HALF_STEPS = 32  # in half precision: this many rounding steps of the type
 
-
-@dataclass(frozen=True, slots=True)
-class OutputReport:
-    """One output of one file. `max_rel_err` is None where nothing could be compared; `error` then says why."""
-
-    file: str
-    output: str
-    max_rel_err: float | None
-    ok: bool
-    error: str = ""
-
-    def to_json(self) -> str:
-        fields = {"file": self.file, "output": self.output, "max_rel_err": self.max_rel_err, "ok": self.ok}
-        return json.dumps(fields | ({"error": self.error} if self.error else {}))
-
-
-def run_parity(paths: Sequence[Path], dtype: str = "float32", out: TextIO | None = None) -> int:
+def run_parity(
+    paths: Sequence[Path],
+    dtype: str = "float32",
+    out: TextIO | None = None,
+    *,
+    served: bool = False,
+    device: str = "cpu",
+) -> int:
     """Check every file and print its lines to `out` (standard output). 0: all agree; 1: something does not;
-    2: nothing was asked for, or an unknown dtype."""
+    2: nothing was asked for, an unknown dtype or one that nothing serves in, a device that is not there.
+
+    `device` cuda: the plain modules on a GPU, sums in full float32 where the dtype is float32.
+
+    `served`, and int8 always: the blocks in the forms that serve. Those without a form in int8 are left out, and
+    standard error says so.
+    """
     stream = out if out is not None else sys.stdout
     if not paths or dtype not in DTYPES:
         print(f"parity needs at least one file and a dtype of {', '.join(DTYPES)}", file=sys.stderr)
         return 2
+    if served and dtype not in _SERVING:
+        print(f"nothing serves in {dtype}; with served, dtype is one of {', '.join(_SERVING)}", file=sys.stderr)
+        return 2
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        print(f"there is no device {device!r} here; the processor is cpu", file=sys.stderr)
+        return 2
+    if device == "cuda" and (served or dtype == "int8"):
+        print("the forms that serve are for processors", file=sys.stderr)
+        return 2
     failed = False
     for path in paths:
-        for report in check_file(Path(path), DTYPES[dtype]):
+        reports = check_file(Path(path), dtype, served=served, device=device)
+        if not reports:
+            print(f"{path}: no {dtype} form", file=sys.stderr)
+        for report in reports:
             failed = failed or not report.ok
             print(report.to_json(), file=stream, flush=True)
     return int(failed)
 
 
-def check_file(path: Path, dtype: torch.dtype = torch.float32) -> list[OutputReport]:
-    """One report per output of the file. A file that cannot be read, run or recognised gives one that failed."""
+def check_file(path: Path, dtype: str = "float32", *, served: bool = False, device: str = "cpu") -> list[OutputReport]:
+    """One report per output of the file. A file that cannot be read, run or recognised gives one that failed; one of a
+    block that has no form in int8 gives none."""
     try:
         golden = read_golden(path)
-        with _default_dtype(dtype):
-            found = _SETS[golden.set](golden.cast(dtype))
+        if served or dtype not in _MODULES:
+            return _check_served(path, golden, dtype)
+        with _modules_on(torch.device(device), _MODULES[dtype]):
+            made = _SETS[golden.set](golden.cast(_MODULES[dtype]).on(torch.device(device)))
+        found = {name: value.cpu() for name, value in made.items()}
+        # A file of weights alone is compared by its weights.
+        return compare(str(path), golden.set, golden.outputs or golden.weights, found, dtype)
     # A module may fail in any way on a file that does not fit it; that is a result here, not a crash.
     except Exception as error:
         return [OutputReport(str(path), "", None, False, f"{type(error).__name__}: {error}")]
-    # A file of weights alone is compared by its weights.
+
+
+def _check_served(path: Path, golden: GoldenFile, dtype: str) -> list[OutputReport]:
+    precisions, run = SERVED.get(golden.set, ((), None))
+    if run is not None and dtype in precisions:
+        made = run(golden, dtype)
+        wanted: Mapping[str, Tensor] = {name: golden.outputs[name] for name in made.outputs}
+        return compare(str(path), golden.set, wanted, made.outputs, dtype, made.form)
+    if dtype == "int8":
+        return []
     wanted = golden.outputs or golden.weights
-    return [
-        _compare(str(path), name, want, found.get(name), _tolerance(golden.set, name, dtype))
-        for name, want in sorted(wanted.items())
-    ]
+    return compare(str(path), golden.set, wanted, _SETS[golden.set](golden), "float32", "modules, float32")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,41 +107,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="oncue parity", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32")
+    parser.add_argument("--served", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args(argv)
-    return run_parity(options.files, options.dtype)
-
-
-def _tolerance(family: str, output: str, dtype: torch.dtype) -> float:
-    tolerance = _TOLERANCE[family]
-    for (of_family, start), looser in _LOOSER.items():
-        if family == of_family and output.startswith(start):
-            tolerance = looser
-    if dtype in (torch.bfloat16, torch.float16):
-        tolerance = max(tolerance, _HALF_STEPS * torch.finfo(dtype).eps)
-    return tolerance
-
-
-def _compare(file: str, output: str, want: Tensor, got: Tensor | None, tolerance: float) -> OutputReport:
-    if got is None:
-        return OutputReport(file, output, None, False, "not computed")
-    if got.shape != want.shape:
-        return OutputReport(file, output, None, False, f"shape {tuple(got.shape)}, expected {tuple(want.shape)}")
-    exact = not want.is_floating_point()
-    difference = (got.double() - want.double()).abs().max().item() if want.numel() else 0.0
-    scale = want.double().abs().max().item() if want.numel() else 0.0
-    error = difference / scale if scale > 0.0 else difference
-    if not isfinite(error):
-        return OutputReport(file, output, None, False, "not finite")
-    return OutputReport(file, output, error, error == 0.0 if exact else error <= tolerance)
+    return run_parity(options.files, options.dtype, served=options.served, device=options.device)
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Modules built inside hold `dtype`."""
+def _modules_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Modules built inside hold `dtype` and lie on `device`; float32 is not rounded to 19 bits there."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        yield
+        with device, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
     finally:
         torch.set_default_dtype(before)
 

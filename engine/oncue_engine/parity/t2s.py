@@ -16,12 +16,12 @@ from oncue_engine.model.gpt import prefill
 from oncue_engine.model.t2s import T2S, T2SConfig, merge_emotion
 from oncue_engine.parity.golden_file import GoldenFile
 
-__all__ = ["SETS"]
+__all__ = ["SETS", "load_t2s"]
 
 _ALPHA_OUTPUT = "merged_alpha_"
 
 
-def _model(golden: GoldenFile) -> T2S:
+def load_t2s(golden: GoldenFile) -> T2S:
     """The model with the file's weights; the parts that it does not carry stay random and are not used.
 
     Raises CheckpointError for keys that the model does not have, or a part of which only some keys are there.
@@ -39,7 +39,7 @@ def _model(golden: GoldenFile) -> T2S:
 @torch.no_grad()
 def speaker_conditioning(golden: GoldenFile) -> dict[str, Tensor]:
     """Set gpt_conditioning_spk."""
-    model = _model(golden)
+    model = load_t2s(golden)
     features, lengths = golden.inputs["spk_cond_emb"], golden.inputs["cond_lengths"]
     encoded, mask = model.conditioning_encoder(features, lengths)
     pair = torch.cat((features, features.flip(1)))  # row 1 is row 0 with time reversed
@@ -55,7 +55,7 @@ def speaker_conditioning(golden: GoldenFile) -> dict[str, Tensor]:
 @torch.no_grad()
 def emotion_conditioning(golden: GoldenFile) -> dict[str, Tensor]:
     """Set gpt_conditioning_emo."""
-    model = _model(golden)
+    model = load_t2s(golden)
     features, lengths = golden.inputs["emo_cond_emb"], golden.inputs["emo_cond_lengths"]
     encoded, mask = model.emo_conditioning_encoder(features, lengths)
     perceived = model.emo_perceiver_encoder(encoded, mask)[:, 0]
@@ -79,7 +79,7 @@ def emotion_conditioning(golden: GoldenFile) -> dict[str, Tensor]:
 @torch.no_grad()
 def language_model(golden: GoldenFile) -> dict[str, Tensor]:
     """Set gpt_t2s. The runs are as long as the file's outputs are."""
-    model = _model(golden)
+    model = load_t2s(golden)
     inputs, outputs = golden.inputs, golden.outputs
     text_ids, codes = inputs["text_ids"].long(), inputs["codes"]
     prefix = reference.prefix_rows(model, inputs["cond_latents"], inputs["emo_vec"], text_ids)

@@ -34,8 +34,13 @@ class Semantics(Regulator, Protocol):
 
     @property
     def look_ahead_tokens(self) -> int:
-        """How many tokens after a token its rows depend on; at most what a chunk looks ahead (ChunkPolicy), so that no
-        frame is emitted before its row is settled. Rows of the newest tokens are made again when more are there."""
+        """How many tokens after a token must be there before its rows are any good; at most what a chunk looks ahead
+        (ChunkPolicy), so that no frame is emitted before."""
+
+    @property
+    def remade_tokens(self) -> int:
+        """How many tokens after a token its rows depend on at all, at least `look_ahead_tokens`. Rows of so many of the
+        newest tokens are made again when more are there; frames that were emitted stay as they are."""
 
     def rows(self, voice: VoiceConditioning, first: int, codes: Tensor, latents: Tensor) -> Tensor:
         """Tokens from number `first` of a segment on: codes [n] int64 and the latent [n,M] that drew each -> rows

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 from huggingface_hub import hf_hub_download, snapshot_download
 
 from oncue_engine.checkpoints.hub import Fetched, fetch, fetched, verify_files
+from oncue_engine.checkpoints.hub_local import verify_downloads
 from oncue_engine.checkpoints.hub_snapshot import look
 from oncue_engine.checkpoints.named import load_named
+from oncue_engine.checkpoints.public_files import find_public_files
 from oncue_engine.checkpoints.repositories import PUBLIC_MODELS, HubName, Repository, parse_hub_name
 from oncue_engine.errors import CheckpointError
 
-from ...fake_hub import COMMIT, FakeRepository, Fault, sha256
+from ...fake_hub import COMMIT, FakeRepository, Fault, made_bytes, sha256
 from ...hub_case import INDEXTTS_2, NOT_WANTED, HubCase, assert_whole, hub_case, small_files, small_model
 
 NEWER = "b" * 40
@@ -105,6 +108,19 @@ def test_a_named_hub_model_is_never_fetched_while_loading(case: HubCase, monkeyp
     assert case.hub.asked == []
 
 
+def test_files_are_of_the_commit_that_was_asked_for(case: HubCase) -> None:
+    found = case.fetch()
+    campplus = case.hub.repositories["funasr/campplus"]
+    campplus.commits[NEWER] = {"campplus_cn_common.bin": b"another"}
+    campplus.branches["main"] = NEWER
+    snapshot_download("funasr/campplus", cache_dir=case.cache, endpoint=case.hub.endpoint)
+    newer = find_public_files(found.folder, (case.cache,)).style_encoder
+    assert newer.read_bytes() == b"another"
+    files = find_public_files(found.folder, snapshots=found.places)
+    assert files.style_encoder == case.cache / "models--funasr--campplus" / "snapshots" / COMMIT / newer.name
+    assert files.vocoder.read_bytes() == made_bytes("nvidia/bigvgan_v2_22khz_80band_256x/bigvgan_generator.pt")
+
+
 # ---- licences
 
 
@@ -152,7 +168,7 @@ def test_too_little_room_is_said_with_both_numbers_before_the_first_byte(case: H
     )
     with pytest.raises(CheckpointError, match=f"{needed:,} bytes .* room for {needed - 1:,}") as caught:
         fetch(case.name, case.options(), lambda one: True, room=lambda folder: needed - 1)
-    assert caught.value.reason == "DISK_FULL"
+    assert caught.value.reason == "CHECKPOINT_NO_SPACE"
     assert caught.value.metadata == {"needed_bytes": str(needed), "free_bytes": str(needed - 1)}
     assert case.hub.bytes_asked() == []
     assert_whole(case, fetch(case.name, case.options(), lambda one: True, room=lambda folder: needed))
@@ -246,12 +262,8 @@ def test_the_table_is_whole() -> None:
 
 def test_two_that_fetch_at_once_share_the_work(case: HubCase) -> None:
     case.hub.faults["gpt.pth"] = [Fault(stall_s=0.3)]
-    found: list[Fetched] = []
-    threads = [threading.Thread(target=lambda: found.append(case.fetch())) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as two:
+        found = list(two.map(lambda _: case.fetch(), range(2)))
     assert found[0] == found[1]
     assert_whole(case, found[0])
     asked = [one.path for one in case.hub.bytes_asked()]
@@ -270,6 +282,30 @@ def test_verify_names_every_file_that_is_another(case: HubCase) -> None:
     for path in ("s2mel.pth", "config.yaml"):
         assert str((found.folder / path).resolve()) in str(caught.value)
     assert str((found.folder / "gpt.pth").resolve()) not in str(caught.value)
+
+
+def test_files_that_other_tools_put_into_a_folder_are_verified_too(case: HubCase, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    snapshot_download(
+        case.model.main.name,
+        local_dir=folder,
+        cache_dir=case.cache,
+        endpoint=case.hub.endpoint,
+        ignore_patterns=list(NOT_WANTED),
+    )
+    assert verify_downloads(folder) == len(small_files(case.model.main)) - len(NOT_WANTED)
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    for path in (folder / "gpt.pth", folder / "feat1.pt"):
+        path.write_bytes(bytes(path.stat().st_size))
+    # One went bad on the disk, the other was written to later: by somebody, as it seems, who tuned it.
+    os.utime(folder / "gpt.pth", ns=(times[folder / "gpt.pth"],) * 2)
+    os.utime(folder / "feat1.pt", ns=(times[folder / "feat1.pt"] + 10**11,) * 2)
+    with pytest.raises(CheckpointError) as caught:
+        verify_downloads(folder)
+    assert caught.value.reason == "HUB_HASH_MISMATCH"
+    assert str(folder / "gpt.pth") in str(caught.value)
+    assert "feat1.pt" not in str(caught.value)
+    assert verify_downloads(tmp_path / "no such folder") == 0
 
 
 def test_a_file_that_was_cut_short_on_disk_is_fetched_again(case: HubCase) -> None:

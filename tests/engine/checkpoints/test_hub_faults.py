@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,42 +223,47 @@ def test_answers_that_are_none(case: HubCase, body: bytes) -> None:
 
 # ---- the disk
 
-_LIMITED = """
+_FETCH = """
 import resource, sys
 from pathlib import Path
 from oncue_engine.checkpoints.hub import FetchOptions, fetch
 from oncue_engine.checkpoints.hub_requests import Hub
 from oncue_engine.checkpoints.repositories import parse_hub_name
 from oncue_engine.errors import CheckpointError
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+name, cache, endpoint, largest_bytes = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_bytes), int(largest_bytes)))
 try:
-    fetch(parse_hub_name(sys.argv[1]), FetchOptions(Path(sys.argv[2]), Hub(sys.argv[3])), accept=lambda one: True)
+    fetch(parse_hub_name(name), FetchOptions(Path(cache), Hub(endpoint)), accept=lambda one: True)
 except CheckpointError as error:
     print(error.reason, error)
 """
+"""`fetch` in a process of its own, whose files may not become longer than so many bytes."""
 
 
-def test_a_disk_that_fills_up(case: HubCase, repository_commits: Callable[[HubCase], str]) -> None:
-    name = repository_commits(case)
-    answer = subprocess.run(
-        [sys.executable, "-c", _LIMITED, name, str(case.cache), case.hub.endpoint],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert answer.stdout.startswith("DISK_FULL ")
-    assert "gpt.pth" in answer.stdout
+def fetching(case: HubCase, largest_bytes: int) -> subprocess.Popen[str]:
+    others = "".join(f",{one.name}@{COMMIT}" for one in case.model.companions)
+    arguments = (f"hub:{case.model.main.name}@{COMMIT}{others}", str(case.cache), case.hub.endpoint, str(largest_bytes))
+    return subprocess.Popen([sys.executable, "-c", _FETCH, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_disk_that_fills_up(case: HubCase) -> None:
+    stdout = fetching(case, 60_000).communicate(timeout=60)[0]
+    assert stdout.startswith("CHECKPOINT_NO_SPACE ")
+    assert "gpt.pth" in stdout
     assert list(case.partials().values()) == [60_000]
     assert_whole(case, case.fetch())
     assert ranges(case, "gpt.pth")[-1] == "bytes=60000-"
 
 
-@pytest.fixture
-def repository_commits() -> Callable[[HubCase], str]:
-    """The table's own model by the revisions that the fake hub has."""
-
-    def name(case: HubCase) -> str:
-        others = "".join(f",{one.name}@{COMMIT}" for one in case.model.companions)
-        return f"hub:{case.model.main.name}@{COMMIT}{others}"
-
-    return name
+def test_a_process_that_is_killed_is_gone_on_from(case: HubCase) -> None:
+    case.hub.faults["gpt.pth"] = [Fault(stall_s=20.0)]
+    process = fetching(case, 10**9)
+    ends_at = time.monotonic() + 60.0
+    while list(case.partials().values()) != [LARGE_BYTES // 2] and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert list(case.partials().values()) == [LARGE_BYTES // 2]
+    assert "gpt.pth" in look(case.name, case.cache)[0].missing
+    assert_whole(case, case.fetch())
+    assert ranges(case, "gpt.pth") == ["", f"bytes={LARGE_BYTES // 2}-"]

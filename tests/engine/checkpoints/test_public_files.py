@@ -57,12 +57,36 @@ def test_other_repositories_may_lie_in_another_cache_or_beside(
     assert files.vocoder_config == folder / "bigvgan_v2_22khz_80band_256x" / "config.json"
 
 
+def test_other_repositories_may_have_short_names(folder: Path, tmp_path: Path) -> None:
+    old = (folder / "hf_cache").rename(tmp_path / "moved")
+    cache = folder / "hf_cache"
+    shutil.copytree(_snapshot(old, "facebook/w2v-bert-2.0"), cache / "w2v-bert-2.0")
+    shutil.copytree(_snapshot(old, "nvidia/bigvgan_v2_22khz_80band_256x"), cache / "bigvgan")
+    codec = _snapshot(old, "amphion/MaskGCT") / "semantic_codec" / "model.safetensors"
+    shutil.copyfile(codec, cache / "semantic_codec_model.safetensors")
+    shutil.copy(_snapshot(old, "funasr/campplus") / "campplus_cn_common.bin", cache)
+    files = find_public_files(folder, (tmp_path / "nothing",))
+    assert files.codec == cache / "semantic_codec_model.safetensors"
+    assert files.encoder_config == cache / "w2v-bert-2.0" / "config.json"
+    assert len(files.sources()) == 13
+
+
+def test_a_snapshot_that_is_named_goes_before_all_others(folder: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(_snapshot(folder / "hf_cache", "funasr/campplus"), tmp_path / "other"))
+    files = find_public_files(folder, snapshots={"funasr/campplus": other})
+    assert files.style_encoder == other / "campplus_cn_common.bin"
+    (other / "campplus_cn_common.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"campplus_cn_common\.bin of funasr/campplus"):
+        find_public_files(folder, snapshots={"funasr/campplus": other})
+
+
 def test_of_several_snapshots_the_whole_one_that_main_names(folder: Path) -> None:
     good = _snapshot(folder / "hf_cache", "funasr/campplus")
     other = Path(shutil.copytree(good, good.with_name("f" * 40)))
     assert find_public_files(folder).style_encoder.parent == good
     (good.parents[1] / "refs" / "main").write_text("f" * 40)
     assert find_public_files(folder).style_encoder.parent == other
+    assert find_public_files(folder, snapshots={"funasr/campplus": good}).style_encoder.parent == good
     (other / "campplus_cn_common.bin").unlink()
     assert find_public_files(folder).style_encoder.parent == good
 

@@ -97,6 +97,7 @@ def test_silence_is_refused_also_where_channels_cancel() -> None:
     assert refused(encoded(np.zeros(2 * RATE_HZ, np.float32))).reason == "REFERENCE_SILENT"
     voice = voice_like()
     assert refused(encoded(np.stack([voice, -voice], axis=1))).reason == "REFERENCE_SILENT"
+    assert refused(encoded(np.full(2 * RATE_HZ, 0.25, np.float32))).reason == "REFERENCE_SILENT"  # a constant offset
 
 
 def test_damaged_files_are_refused_or_decoded_never_a_crash() -> None:

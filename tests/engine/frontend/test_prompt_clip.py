@@ -119,3 +119,16 @@ def test_whatever_comes_in_enough_of_it_goes_on(
     # Of the sound itself, nothing but what is too short to be any.
     lost = before + missing - made.trimmed_start_samples
     assert lost >= 0 or sounding < 0.1 * rate_hz
+
+
+def test_a_constant_offset_is_neither_sound_nor_level() -> None:
+    parts = (torch.zeros(RATE_HZ), noise(2.0, -30.0), torch.zeros(RATE_HZ))
+    plain, offset = clip(*parts), Waveform(torch.cat(parts) + 0.05, RATE_HZ)
+    for options in (TRIM, ReferenceOptions()):
+        one, other = prompt_clip(plain, options), prompt_clip(offset, options)
+        assert (one.trimmed_start_samples, one.trimmed_end_samples) == (
+            other.trimmed_start_samples,
+            other.trimmed_end_samples,
+        )
+        assert one.gain_db == other.gain_db == 0.0
+    assert report(offset, TRIM).silent_share == report(plain, TRIM).silent_share == pytest.approx(0.5, abs=0.02)

@@ -17,7 +17,7 @@ from oncue_engine.checkpoints.cosyvoice2 import COSYVOICE2_WEIGHTS, load_cosyvoi
 from oncue_engine.checkpoints.loaded import load_model
 from oncue_engine.checkpoints.random_cosyvoice2 import make_random_cosyvoice2
 from oncue_engine.engine import Engine
-from oncue_engine.errors import CheckpointError, EngineError, GenerationFailed, Unsupported
+from oncue_engine.errors import CheckpointError, EngineError, GenerationFailed, InvalidRequest, Unsupported
 from oncue_engine.kinds.cosyvoice2 import CosyVoice2
 from oncue_engine.kinds.opening import open_model
 from oncue_engine.options import EngineOptions
@@ -273,8 +273,23 @@ def test_rows_that_need_more_tokens_than_chunks_see_are_refused(folder: Path, tm
     assert caught.value.reason == "LOOK_AHEAD_TOO_LONG"
 
 
-@pytest.mark.parametrize("pipeline", ["naive", "crossfade"])
-def test_pipelines_to_compare_with_do_not_speak_it(folder: Path, tmp_path: Path, pipeline: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (EngineOptions(pipeline="naive"), "PIPELINE_UNSUPPORTED"),
+        (EngineOptions(pipeline="crossfade"), "PIPELINE_UNSUPPORTED"),
+        (EngineOptions(decoding="reference"), "DECODING_UNSUPPORTED"),
+    ],
+)
+def test_what_only_the_other_kind_has_is_refused_at_the_start(
+    folder: Path, tmp_path: Path, options: EngineOptions, reason: str
+) -> None:
     with pytest.raises(EngineError) as caught:
-        Engine.load(folder, tmp_path, EngineOptions(pipeline=pipeline))  # type: ignore[arg-type]
-    assert caught.value.reason == "PIPELINE_UNSUPPORTED"
+        Engine.load(folder, tmp_path, options)
+    assert caught.value.reason == reason
+
+
+def test_a_pronunciation_is_refused(second: Speaker) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        second.begin("Close the <window|W IH1 N D OW0>.")
+    assert caught.value.reason == "TEXT_PRONUNCIATION_INVALID"

@@ -31,6 +31,7 @@ def plan(
     voice: Annotated[str | None, typer.Option(metavar="NAME", help="A registered voice.")] = None,
     emotion_text: Annotated[str | None, typer.Option(metavar="WORDS", help="Tell what the words come down to.")] = None,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Output rate; default the model's own.")] = None,
+    language: Annotated[str | None, typer.Option(metavar="TAG", help="Such as en or ja; else guessed.")] = None,
     lexicon: LexiconOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
@@ -42,7 +43,9 @@ def plan(
 
     async def work() -> None:
         async with open_client(server) as client:
-            planned = await client.plan(text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate, lexicon=terms)
+            planned = await client.plan(
+                text, voice=voice, emotion=emotion, sample_rate_hz=sample_rate, lexicon=terms, language=language
+            )
             show(planned, as_json=as_json)
 
     run(work())

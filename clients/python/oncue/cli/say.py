@@ -47,6 +47,7 @@ def say(
     force: Annotated[bool, typer.Option("--force", help="Take a length however it sounds.")] = False,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="8000 to 48000.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Same seed, same speech.")] = None,
+    language: Annotated[str | None, typer.Option(metavar="TAG", help="Such as en or ja; else guessed.")] = None,
     priority: Annotated[
         str, typer.Option(metavar="|".join(PRIORITIES), help="Who comes first on a busy server.")
     ] = "normal",
@@ -72,6 +73,7 @@ def say(
         force=force,
         sample_rate_hz=sample_rate,
         seed=seed,
+        language=language,
         priority=_priority(priority),
         start_deadline_s=start_deadline,
         lexicon=read_lexicon(lexicon),

@@ -50,6 +50,7 @@ class Manner:
     force: bool
     sample_rate_hz: int | None
     seed: int | None
+    language: str | None
     priority: Priority
     start_deadline_s: float | None
     lexicon: LexiconArgument | None
@@ -89,6 +90,7 @@ async def speak(client: Client, line: Line, manner: Manner) -> None:
         length_policy="force" if manner.force else "strict",
         sample_rate_hz=manner.sample_rate_hz,
         seed=manner.seed,
+        language=manner.language,
         # A file has no listener to keep pace with.
         pacing=Pacing(realtime=manner.play),
         priority=manner.priority,

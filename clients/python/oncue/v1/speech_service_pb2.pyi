@@ -149,6 +149,7 @@ class Utterance(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     LEXICON_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     voice: _builtins.str
     """`voices/{voice}`. Empty: ServerInfo.default_voice."""
     text: _builtins.str
@@ -161,6 +162,12 @@ class Utterance(_message.Message):
     """The same seed, settings and model give the same samples. Every value is valid; unset: the server picks one
     and reports it, and may solve chunks of a stream in fewer steps (SynthesisFinished.fewest_flow_steps): only chunks
     with all their steps come out the same again.
+    """
+    language: _builtins.str
+    """The language of the text as a BCP 47 tag, such as "en" or "zh-Hans-CN"; its first part counts. One that is not in
+    ServerInfo.languages is INVALID_ARGUMENT, LANGUAGE_UNSUPPORTED, and what is no tag LANGUAGE_INVALID. Empty: guessed
+    by the script, among the model's languages: kana ja, Chinese characters zh, Arabic letters ar, Spanish marks es,
+    otherwise en.
     """
     @_builtins.property
     def emotion(self) -> Global___UtteranceEmotion:
@@ -193,10 +200,11 @@ class Utterance(_message.Message):
         seed: _builtins.int | None = ...,
         sampling: Global___Sampling | None = ...,
         lexicon: Global___Lexicon | None = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed", "text", b"text", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "emotion", b"emotion", "format", b"format", "language", b"language", "length", b"length", "lexicon", b"lexicon", "sampling", b"sampling", "seed", b"seed", "text", b"text", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -21,7 +21,7 @@ from torch import Tensor
 from .checkpoints.loaded import LoadedModel, load_model
 from .decoding.batch import SequenceSpec, TokenBatch, prefix_rows
 from .decoding.length import free_bounds
-from .errors import InvalidRequest
+from .errors import InvalidRequest, Unsupported
 from .frontend.audio import decode_reference
 from .kinds.indextts2 import IndexTTS2
 from .kinds.indextts2_prompts import IndexTTS2Voice
@@ -187,11 +187,13 @@ class ThreeWays:
 
 
 def three_ways(folder: Path, voice: Path, options: EngineOptions) -> ThreeWays:
-    """Load a model folder and encode a clip. CheckpointError, ReferenceRejected.
+    """Load a model folder and encode a clip. CheckpointError, ReferenceRejected; Unsupported for IndexTTS-2.5.
 
     Of `options`, precision and weights count.
     """
     model = load_model(folder)
+    if model.config.decodes_codes:
+        raise Unsupported("seams are rendered of IndexTTS-2 only", reason="SEAMS_UNSUPPORTED")
     resolved = options.resolved(model.parameters)
     torch.set_num_threads(1)
     voice_tensors = IndexTTS2(model).prompts.encode_voice(decode_reference(voice))

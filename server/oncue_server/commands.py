@@ -175,6 +175,7 @@ def parity(
     served: Annotated[
         bool, typer.Option("--served", help="The blocks as they serve: packed, in float32, bfloat16 or int8.")
     ] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: the plain modules on a GPU.")] = "cpu",
 ) -> None:
     """Compare our modules with golden files; one JSON line per output, exit 1 if any fails.
 
@@ -182,4 +183,4 @@ def parity(
     """
     from oncue_engine.parity.runner import run_parity
 
-    raise typer.Exit(run_parity(files, dtype, served=served))
+    raise typer.Exit(run_parity(files, dtype, served=served, device=device))

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from oncue_server.models_command import models
 
 
-@pytest.mark.parametrize(("kind", "size"), [("indextts2", "nano"), ("indextts2.5", "small"), ("cosyvoice2", "nano")])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("indextts2", "nano"), ("indextts2", "small"), ("indextts2.5", "small"), ("cosyvoice2", "nano")]
+)
 def test_a_random_folder_of_each_kind_is_written_and_verified(
     kind: str, size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -21,7 +23,7 @@ def test_a_random_folder_of_each_kind_is_written_and_verified(
     assert made.exit_code == 0 and made.stdout.strip() == str(folder)
     verified = runner.invoke(models, ["verify", str(folder)])
     assert verified.exit_code == 0 and json.loads(verified.stdout)["ok"]
-    again = runner.invoke(models, ["make-random", str(folder), "--kind", kind])
+    again = runner.invoke(models, ["make-random", str(folder), "--kind", kind, "--size", size])
     assert again.exit_code == 1 and "not empty" in again.output
 
 

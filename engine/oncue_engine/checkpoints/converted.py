@@ -61,7 +61,7 @@ def converted(files: PublicFiles, home: Path) -> Converted:
     """The converted form of these files under `home`, made now if it is not there yet.
 
     Where it is there, the sources' sizes, times and ends are read, nothing else of them. CheckpointError names every
-    missing, extra or misshapen key and whatever is not finite; DISK_FULL where the disk is too small
+    missing, extra or misshapen key and whatever is not finite; CHECKPOINT_NO_SPACE where the disk is too small
     (metadata `needed_bytes`, `free_bytes`).
     """
     root = home / "converted"
@@ -80,13 +80,15 @@ def converted(files: PublicFiles, home: Path) -> Converted:
             part = Path(mkdtemp(prefix=f".{key}.", suffix=".part", dir=root))
             try:
                 _convert(files, part)
+                if _key(files) != key:
+                    raise CheckpointError(f"{files.folder}: the files changed while they were being read")
                 part.rename(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
             _remove_older(root, key, files.folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise CheckpointError(f"{root}: {error}", reason="DISK_FULL" if full else "") from error
+        raise CheckpointError(f"{root}: {error}", reason="CHECKPOINT_NO_SPACE" if full else "") from error
     found = _whole(target)
     if found is None:
         raise CheckpointError(f"{target} is not whole though it has just been written")
@@ -129,6 +131,7 @@ def _convert(files: PublicFiles, folder: Path) -> None:
     for block in WEIGHT_FILES:
         # Each goes before the next one is read.
         _convert_block(files, block, networks.pop(block), config, folder / WEIGHT_FILES[block])
+        _logger.info("converted %s", source_of(files, block).name)
     bank = {"feat1": read_bare_tensor(files.style_matrix), "feat2": read_bare_tensor(files.emotion_matrix)}
     _check_finite(bank, f"{files.style_matrix.name}, {files.emotion_matrix.name}")
     _save(bank, folder / EMOTION_BANK_FILE)
@@ -174,11 +177,21 @@ def _check_finite(state: Mapping[str, Tensor], name: str) -> None:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    apart: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for key, value in tensors.items():
+        whole = value.detach().contiguous()
+        if whole.untyped_storage().data_ptr() in storages:
+            whole = whole.clone()  # the file format knows no tied weights
+        storages.add(whole.untyped_storage().data_ptr())
+        apart[key] = whole
     try:
-        save_file({key: value.detach().contiguous() for key, value in tensors.items()}, path)
+        save_file(apart, path)
     except SafetensorError as error:
         full = "No space left" in str(error)
-        raise CheckpointError(f"{path} cannot be written: {error}", reason="DISK_FULL" if full else "") from error
+        raise CheckpointError(
+            f"{path} cannot be written: {error}", reason="CHECKPOINT_NO_SPACE" if full else ""
+        ) from error
 
 
 def _sync(path: Path) -> None:
@@ -198,7 +211,7 @@ def _check_space(folder: Path, networks: Mapping[str, nn.Module]) -> None:
         raise CheckpointError(
             f"converting the model takes {needed} bytes in {folder.parent}, which has {free} (ONCUE_HOME may name "
             "another place)",
-            reason="DISK_FULL",
+            reason="CHECKPOINT_NO_SPACE",
             metadata={"needed_bytes": str(needed), "free_bytes": str(free)},
         )
 

@@ -104,7 +104,9 @@ def load_cosyvoice2(folder: Path) -> LoadedCosyVoice2:
     return LoadedCosyVoice2(
         fingerprint=file_digest(folder, (CONFIG_FILE, *COSYVOICE2_WEIGHTS.values(), TEXT_PIECES_FILE, PACE_FILE)),
         config=config,
-        text=TextFrontend(tokenizer, PublicNormaliser(), speech.max_segment_pieces, max_chars=speech.max_text_chars),
+        text=TextFrontend(
+            tokenizer, PublicNormaliser(), speech.max_segment_pieces, speech.max_text_chars, whole_sentences=True
+        ),
         pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
         networks=networks,
         filler_piece=tokenizer.encode("a")[0].id,

@@ -27,6 +27,7 @@ from ..words.weigher import WordsWeigher
 from .config import ModelConfig, read_config
 from .converted import converted
 from .file_ends import file_ends
+from .guessed_pace import guessed_pace
 from .home import oncue_home
 from .layout import (
     EMOTION_WORDS_FOLDER,
@@ -107,12 +108,13 @@ def _load(folder: Path, known_fingerprint: str, extras: Path | None = None) -> L
             fill(network, path)
     speech = config.speech
     bank = _emotion_bank(folder, config)
+    text = _text_frontend(config, folder, extras / GLOSSARY_FILE)
     return LoadedModel(
         name=speech.name,
         fingerprint=known_fingerprint,
         config=config,
-        text=_text_frontend(config, folder, extras / GLOSSARY_FILE),
-        pace=read_pace(folder / PACE_FILE, speech.token_rate_hz),
+        text=text,
+        pace=_pace(folder / PACE_FILE, text, speech.token_rate_hz),
         encoder=networks.encoder,
         codec=networks.codec,
         style=networks.style,
@@ -145,6 +147,12 @@ def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextRea
     if pieces > config.t2s.number_text_tokens:
         raise CheckpointError(f"the tokenizer has {pieces} pieces, the T2S {config.t2s.number_text_tokens}")
     return text.with_glossary(glossary) if glossary.is_file() else text
+
+
+def _pace(path: Path, text: TextReader, token_rate_hz: float) -> Pace:
+    if isinstance(text, MultilingualText) and not path.exists():
+        return guessed_pace(text.tokenizer, token_rate_hz)
+    return read_pace(path, token_rate_hz)
 
 
 def _emotion_bank(folder: Path, config: ModelConfig) -> EmotionBank | None:

@@ -213,15 +213,19 @@ def _top_level(path: Path) -> Mapping[str, Any]:
 
 
 def _snapshots(repository: str, caches: Sequence[Path]) -> Iterator[Path]:
-    """Snapshot folders of a repository: of each cache the one that refs/main names, then all others, newest first."""
+    """Snapshots of a repository: of each cache the one that refs/main names, then all others, newest first."""
     for cache in caches:
         root = cache / f"models--{repository.replace('/', '--')}"
         try:
             others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         except OSError:
             continue
-        try:
-            main = (root / "refs" / "main").read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            main = ""
+        main = _main(root)
         yield from sorted(others, key=lambda path: path.name != main)
+
+
+def _main(root: Path) -> str:
+    try:
+        return (root / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

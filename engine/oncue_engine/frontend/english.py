@@ -20,7 +20,7 @@ from oncue_engine.frontend.english_words import (
     WORD_RULES,
     acronym_rules,
 )
-from oncue_engine.frontend.marks import MARK, in_letters, without_marks
+from oncue_engine.frontend.marks import NamedMarks, without_marks
 from oncue_engine.frontend.tracked_text import TrackedText
 from oncue_engine.frontend.unicode_folding import fold_unicode
 
@@ -88,34 +88,10 @@ class EnglishNormaliser:
 
         Raises InvalidRequest (reason `TEXT_UNPRONOUNCEABLE`) for letters of a script that English is not written in.
         """
-        text, hidden = _hide_marks(text)
-        folded = fold_unicode(text)
+        named, names = NamedMarks.of(text)
+        folded = fold_unicode(named)
         _refuse_other_scripts(folded.text)
-        read = apply_rules(folded, self._rules)
-        if hidden:
-            pattern = re.compile(r"\b(?:" + "|".join(hidden) + r")\b")
-            read = read.sub(pattern, lambda match: hidden[match.group()])
-        return _stripped(read)
-
-
-def _hide_marks(text: TrackedText) -> tuple[TrackedText, dict[str, str]]:
-    """A made-up name in place of each pronunciation, which the rules read like any other, and what it stands for."""
-    hidden: dict[str, str] = {}
-    stem = "Qxz"
-    while stem.lower() in text.text.lower():
-        stem += "q"
-
-    def hide(match: re.Match[str]) -> str:
-        name = stem + in_letters(len(hidden))
-        hidden[name] = match.group()
-        before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
-        return (" " if _touches(before) else "") + name + (" " if _touches(after) else "")
-
-    return text.sub(MARK, hide), hidden
-
-
-def _touches(neighbour: str) -> bool:
-    return neighbour.isalnum() or MARK.match(neighbour) is not None
+        return _stripped(names.back(apply_rules(folded, self._rules)))
 
 
 def apply_rules(text: TrackedText, rules: Iterable[Rule]) -> TrackedText:

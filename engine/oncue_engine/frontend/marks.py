@@ -1,7 +1,7 @@
 """Pronunciations inside a text on its way to the model: each is one character, a mark, that every step leaves alone.
 
-Marks are characters of Unicode's private plane 15, which no text has any business with; the user's own are taken for
-blanks (`without_marks`).
+Marks are characters of Unicode's private plane 15, which no text has any business with. Those of plane 16 are for what
+a normaliser hides from its own rules. The user's own are taken for blanks (`without_marks`).
 """
 
 from __future__ import annotations
@@ -13,19 +13,25 @@ from dataclasses import dataclass, field
 from oncue_engine.frontend.tracked_text import TrackedText
 
 __all__ = [
+    "FIRST_PLACEHOLDER",
     "MARK",
     "NO_PRONUNCIATIONS",
+    "PLACEHOLDER",
     "Marks",
+    "NamedMarks",
     "Pronounce",
     "Pronounced",
     "UnreadablePronunciation",
-    "in_letters",
+    "touches_mark",
     "without_marks",
 ]
 
 _FIRST, _LAST = 0xF0000, 0xFFFFD
 
 MARK = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
+_PRIVATE = re.compile(f"[{chr(_FIRST)}-{chr(0x10FFFD)}]")
+FIRST_PLACEHOLDER = 0x100000
+PLACEHOLDER = re.compile(f"[{chr(FIRST_PLACEHOLDER)}-{chr(0x10FFFD)}]")
 
 
 class UnreadablePronunciation(ValueError):
@@ -79,11 +85,46 @@ class Marks:
 
 
 def without_marks(text: str) -> TrackedText:
-    """A user's text with blanks for characters that would be taken for marks."""
-    return TrackedText.of(text).sub(MARK, lambda match: " ")
+    """A user's text with blanks for characters that would be taken for marks or placeholders."""
+    return TrackedText.of(text).sub(_PRIVATE, lambda match: " ")
 
 
-def in_letters(index: int) -> str:
+@dataclass(frozen=True, slots=True)
+class NamedMarks:
+    """Made-up names in place of marks, for rules that read English: they take them for the names they look like."""
+
+    pattern: re.Pattern[str]
+    """Finds the names."""
+    marks: Mapping[str, str]
+    """What each name stands for."""
+
+    @classmethod
+    def of(cls, text: TrackedText) -> tuple[TrackedText, NamedMarks]:
+        """`text` with names, apart from letters and digits beside them, and what they stand for."""
+        stem = "Qxz"
+        while stem.lower() in text.text.lower():
+            stem += "q"
+        marks: dict[str, str] = {}
+
+        def name(match: re.Match[str]) -> str:
+            given = stem + _in_letters(len(marks))
+            marks[given] = match.group()
+            before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+            return (" " if touches_mark(before) else "") + given + (" " if touches_mark(after) else "")
+
+        return text.sub(MARK, name), cls(re.compile(rf"{stem}[a-z]+"), marks)
+
+    def back(self, text: TrackedText) -> TrackedText:
+        """The marks in place of their names."""
+        return text.sub(self.pattern, lambda match: self.marks.get(match.group())) if self.marks else text
+
+
+def touches_mark(neighbour: str) -> bool:
+    """Whether what a mark becomes needs a blank on the side of this character."""
+    return neighbour.isalnum() or MARK.match(neighbour) is not None
+
+
+def _in_letters(index: int) -> str:
     """A name for each index: a to z, then ba, bb, ..."""
     head, last = divmod(index, 26)
-    return (in_letters(head) if head else "") + chr(ord("a") + last)
+    return (_in_letters(head) if head else "") + chr(ord("a") + last)

@@ -3,12 +3,12 @@
 Numbers, dates and the like go through the `wetext` package (finite-state grammars, no pynini). Where the public
 pipeline, or that package, loses or mangles text, it is mended here:
 
-1. Text that the grammars fail on stays as it was written, in both languages; it is never lost. It is one sentence that
-   stays so, not the whole text: the grammars get one at a time.
+1. Text that the grammars fail on stays as it was written, in both languages; it is never lost. The grammars get one
+   sentence at a time, and of one that they fail on either half, so that hardly more than a word stays so.
 2. Quotes and backslashes that the package hands back escaped are put right.
 3. "2.5.1" keeps its first point ("two point five point one").
-4. More than 26 protected pinyin syllables or names in one text stay apart, and what looks like a placeholder in the
-   user's own text is not taken for one.
+4. More than 26 protected pinyin syllables or names in one text stay apart; what looks like a placeholder in the user's
+   own text is not taken for one, nor its last character and a "=" behind it for ">=".
 5. An English word after a number in Chinese text stays whole ("5 students" is not five seconds, and then "tudents").
 6. Annotations and glossaries are dealt with before (annotations.py, lexicon.py); `normalize` alone gives annotations
    back as they were written, as the public pipeline does.
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from wetext import Normalizer  # type: ignore[import-untyped]
 
-from oncue_engine.frontend.marks import MARK, in_letters, without_marks
+from oncue_engine.frontend.marks import FIRST_PLACEHOLDER, PLACEHOLDER, NamedMarks, without_marks
 from oncue_engine.frontend.pinyin import PINYIN, correct_pinyin
 from oncue_engine.frontend.tracked_text import TrackedText
 
@@ -35,7 +35,9 @@ _ANNOTATION = re.compile(r"<[^<|>\n]+\|[^|>\n]+>")
 _CONTRACTION = re.compile(r"(what|where|who|which|how|here|there|it|he|she|that|this)'s", re.IGNORECASE)
 _TECHNICAL_TERM = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+")
 _NAME = re.compile("[\u4e00-\u9fff]+(?:[-·—][\u4e00-\u9fff]+){1,2}")
-_AFTER_NUMBER = re.compile(r"(?:(?<=\d)|(?<=\d\s))[A-Za-z]{2,}")
+_AFTER_NUMBER = re.compile(r"(?:(?<=[\d%％])|(?<=[\d%％]\s))[A-Za-z]{2,}")
+_INNER_BLANK = re.compile(r"(?<=\S)\s(?=\s*\S)")
+_PRIVATE = re.compile("[\U000f0000-\U0010fffd]")
 _LATIN = re.compile("[A-Za-z]")
 _DOTTED_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w)")
 _SENTENCE_BREAK = re.compile(r"(?<=[a-z]{4}[.!?])\s+(?=[A-Z])|(?<=[。！？])\s*|\n\s*")
@@ -84,49 +86,61 @@ class PublicNormaliser:
 
     def normalize(self, text: str) -> TrackedText:
         """As the public pipeline does without a glossary: annotations come back as they were written."""
-        tracked, annotations = _protect(without_marks(text), _ANNOTATION, "annotation")
-        return _restore(self.read(tracked, self.language(tracked.text)), annotations)
+        tracked, annotations = _hide(without_marks(text), _ANNOTATION, 0)
+        # The decision is made with letters in their places.
+        language = self.language(PLACEHOLDER.sub("a", tracked.text))
+        return _restore(self._read(tracked, language, len(annotations)), annotations)
 
     def read(self, text: TrackedText, language: str) -> TrackedText:
         """Spec 2.2 in its order, from the contractions on; a text of one character stays as it is (spec 2.1).
 
         Marks (marks.py) stay where they are.
         """
-        if len(text.text.strip()) == 1:
-            return text
-        tracked, marks = _protect(text, MARK, "mark")
+        return self._read(text, language, 0)
+
+    def _read(self, tracked: TrackedText, language: str, used: int) -> TrackedText:
+        """`read`, where the first `used` placeholders stand in the text already."""
+        if len(tracked.text.strip()) == 1 and not used:
+            return tracked
         tracked = tracked.sub(_CONTRACTION, lambda match: f"{match[1]} is")
-        tracked = tracked.sub(_TECHNICAL_TERM, lambda match: match.group().replace("-", "<H>"))
+        hyphen = "<H>"
+        while hyphen in tracked.text:
+            hyphen = f"<H{hyphen[1:]}"
+        tracked = tracked.sub(_TECHNICAL_TERM, lambda match: match.group().replace("-", hyphen))
         if language == "zh":
             tracked = tracked.slice(0, len(tracked.text.rstrip()))
-            tracked, syllables = _protect(tracked, PINYIN, "pinyin")
-            tracked, names = _protect(tracked, _NAME, "n")
-            tracked, words = _protect(tracked, _AFTER_NUMBER, "w", self._would_be_cut)
-            tracked = self._apply(tracked, self._chinese)
-            tracked = _restore(tracked, words)
-            tracked = _restore(tracked, names)
-            tracked = _restore(tracked, {hidden: correct_pinyin(written) for hidden, written in syllables.items()})
+            tracked, syllables = _hide(tracked, PINYIN, used)
+            tracked, people = _hide(tracked, _NAME, used + len(syllables))
+            tracked, words = _hide(tracked, _AFTER_NUMBER, used + len(syllables) + len(people), self._would_be_cut)
+            tracked = _apply(self._chinese, tracked, _PRIVATE)
+            corrected = {hidden: correct_pinyin(written) for hidden, written in syllables.items()}
+            tracked = _restore(tracked, corrected | people | words)
         else:
+            tracked, names = NamedMarks.of(tracked)
             tracked = tracked.sub(_DOTTED_NUMBER, _keep_points)
-            tracked = self._apply(tracked, self._english)
-        tracked = tracked.sub(re.compile(r"\s*<H>\s*"), lambda match: "-")
+            tracked = names.back(_apply(self._english, tracked, names.pattern))
+        tracked = tracked.sub(re.compile(rf"\s*{hyphen}\s*"), lambda match: "-")
         tracked = tracked.sub(_CHARACTER_MAP, lambda match: _CHARACTERS.get(match.group(), "…"))
         if language == "zh":
             tracked = tracked.sub(re.compile(r"\$"), lambda match: ".")
-        return _restore(tracked, marks)
+        return tracked
 
     def _would_be_cut(self, word: str) -> bool:
         """Whether the Chinese grammar takes the word's first letters for a unit, and leaves the others behind."""
-        left = "".join(_LATIN.findall(_through(self._chinese, TrackedText.of(f"1 {word}")).text))
+        left = "".join(_LATIN.findall(_through(self._chinese, TrackedText.of(f"1 {word}"), _PRIVATE).text))
         return left not in ("", word)
 
-    def _apply(self, text: TrackedText, grammar: Normalizer) -> TrackedText:
-        """The grammars, sentence by sentence, so that what they fail on is one sentence and not the text."""
-        parts = [
-            text.slice(start, stop) if is_break else _through(grammar, text.slice(start, stop))
-            for start, stop, is_break in _sentences(text.text)
-        ]
-        return TrackedText.joined(parts)
+
+def _apply(grammar: Normalizer, text: TrackedText, kept: re.Pattern[str]) -> TrackedText:
+    """The grammars, sentence by sentence, so that what they fail on is one sentence and not the text.
+
+    `kept` finds what must come through as it is; where it does not, that is a failure too.
+    """
+    parts = [
+        text.slice(start, stop) if is_break else _through(grammar, text.slice(start, stop), kept)
+        for start, stop, is_break in _sentences(text.text)
+    ]
+    return TrackedText.joined(parts)
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -145,14 +159,26 @@ def _portions(text: str, start: int, stop: int) -> Iterator[tuple[int, int, bool
         yield portion.start(), portion.end(), False
 
 
-def _through(grammar: Normalizer, sentence: TrackedText) -> TrackedText:
+def _through(grammar: Normalizer, sentence: TrackedText, kept: re.Pattern[str]) -> TrackedText:
+    """What a sentence is read as; if the grammar fails, either half by itself, down to words that stay as they are."""
     try:
         written = grammar.normalize(sentence.text)
     except (AssertionError, RuntimeError, ValueError, IndexError, KeyError):
+        written = ""
+    if written.strip() and kept.findall(written) == kept.findall(sentence.text):
+        return _aligned(sentence, written).sub(_ESCAPED, _unescape)
+    middle = _middle_blank(sentence.text)
+    if middle is None:
         return sentence
-    if not written.strip():
-        return sentence
-    return _aligned(sentence, written).sub(_ESCAPED, _unescape)
+    halves = sentence.slice(0, middle), sentence.slice(middle + 1, len(sentence.text))
+    blank = sentence.slice(middle, middle + 1)
+    return TrackedText.joined([_through(grammar, halves[0], kept), blank, _through(grammar, halves[1], kept)])
+
+
+def _middle_blank(text: str) -> int | None:
+    """The blank between two words that is nearest to the middle."""
+    inside = [match.start() for match in _INNER_BLANK.finditer(text)]
+    return min(inside, key=lambda at: abs(at - len(text) / 2)) if inside else None
 
 
 def _aligned(sentence: TrackedText, written: str) -> TrackedText:
@@ -217,26 +243,24 @@ def _keep_points(match: re.Match[str]) -> str:
     return head.replace(".", " point ") + "." + last
 
 
-def _protect(
-    text: TrackedText, pattern: re.Pattern[str], name: str, needed: Callable[[str], bool] = bool
+def _hide(
+    text: TrackedText, pattern: re.Pattern[str], used: int, needed: Callable[[str], bool] = bool
 ) -> tuple[TrackedText, dict[str, str]]:
-    """Every match that `needed` is true of as a placeholder that the grammars leave alone; what each stands for."""
+    """Every match that `needed` is true of as a character that the grammars leave alone, and what each stands for.
+
+    `used`: how many such characters stand for something else.
+    """
     found: dict[str, str] = {}
-    while f"<{name}_" in text.text:
-        name += "x"
 
     def hide(match: re.Match[str]) -> str | None:
         if not needed(match.group()):
             return None
-        hidden = f"<{name}_{in_letters(len(found))}>"
+        hidden = chr(FIRST_PLACEHOLDER + used + len(found))
         found[hidden] = match.group()
         return hidden
 
     return text.sub(pattern, hide), found
 
 
-_PLACEHOLDER = re.compile(r"<[a-z]+_[a-z]+>")
-
-
 def _restore(text: TrackedText, found: dict[str, str]) -> TrackedText:
-    return text.sub(_PLACEHOLDER, lambda match: found.get(match.group())) if found else text
+    return text.sub(PLACEHOLDER, lambda match: found.get(match.group())) if found else text

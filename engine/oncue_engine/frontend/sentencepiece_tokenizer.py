@@ -10,7 +10,7 @@ from pathlib import Path
 import sentencepiece
 
 from oncue_engine.errors import CheckpointError
-from oncue_engine.frontend.marks import MARK, NO_PRONUNCIATIONS, Pronounced, UnreadablePronunciation
+from oncue_engine.frontend.marks import MARK, NO_PRONUNCIATIONS, Pronounced, UnreadablePronunciation, touches_mark
 from oncue_engine.frontend.phones import looks_like_phones
 from oncue_engine.frontend.pieces import Piece
 from oncue_engine.frontend.pinyin import correct_pinyin, split_pinyin
@@ -140,10 +140,6 @@ def _spelled_out(text: TrackedText, pronounced: Mapping[str, Pronounced]) -> Tra
     def units(match: re.Match[str]) -> str:
         before, after = text.text[: match.start()][-1:], text.text[match.end() :][:1]
         words = " ".join(pronounced[match.group()].units)
-        return (" " if _touches(before) else "") + words + (" " if _touches(after) else "")
+        return (" " if touches_mark(before) else "") + words + (" " if touches_mark(after) else "")
 
     return text.sub(MARK, units)
-
-
-def _touches(neighbour: str) -> bool:
-    return neighbour.isalnum() or MARK.match(neighbour) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ __all__ = ["MAX_CHARS", "Normaliser", "TextFrontend", "TextReader", "TextSegment
 MAX_CHARS = 10_000
 """Default limit on the characters of one utterance."""
 
+_WITHOUT_BLANKS = re.compile("[\u2e80-\ua4cf\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Chinese and Japanese characters, of which any may begin a word."""
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
 
 
@@ -186,7 +189,8 @@ def _word_starts(text: str, pieces: Sequence[Piece]) -> list[bool]:
     last = -1
     for piece in pieces:
         at = piece.char_begin
-        inside = at > 0 and (text[at - 1].isalnum() or text[at - 1] == "'")
+        joined = at > 0 and (text[at - 1].isalnum() or text[at - 1] == "'")
+        inside = joined and _WITHOUT_BLANKS.match(text, at) is None
         begins = text[at : at + 1].isalnum() or MARK.match(text, at) is not None
         starts.append(at != last and not inside and begins)
         last = at

@@ -80,6 +80,10 @@ class TiktokenTokenizer:
         """The id of a special token such as `<|ja|>`. KeyError."""
         return self._special[name]
 
+    def piece_bytes(self, index: int) -> bytes:
+        """What a piece stands for. KeyError."""
+        return self._encoding.decode_single_token_bytes(index)
+
     def count(self, text: str, allowed: frozenset[str] = frozenset()) -> int:
         """Pieces of a text, those that vanish included; `allowed` special tokens are one each."""
         return len(self._encoding.encode(text, allowed_special=set(allowed), disallowed_special=()))

@@ -23,6 +23,7 @@ from ..kernels.decode import (
     run_step,
 )
 from ..kernels.library import load
+from ..let_go import let_go
 from .gpt import decode, prefill
 from .kv_cache import KVCache
 from .t2s import T2S
@@ -129,7 +130,9 @@ def _pack(t2s: T2S, precision: Precision) -> PackedBackbone:
     """PackedBackbone of a T2S in float32."""
 
     def packed(weight: Tensor, bias: Tensor) -> PackedMatrix:
-        return pack_matrix(weight, bias, precision)
+        matrix = pack_matrix(weight, bias, precision)
+        let_go((weight,))  # now only what PyTorch falls back to
+        return matrix
 
     layers = [
         PackedLayer(

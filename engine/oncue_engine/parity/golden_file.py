@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ class GoldenFile:
     weights: dict[str, Tensor]
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
+
+    def on(self, device: torch.device) -> GoldenFile:
+        """The same with weights and inputs on a device; outputs stay where they are."""
+        moved = ({name: value.to(device) for name, value in kept.items()} for kept in (self.weights, self.inputs))
+        weights, inputs = moved
+        return replace(self, weights=weights, inputs=inputs)
 
     def cast(self, dtype: torch.dtype) -> GoldenFile:
         """The same with floating weights and inputs in `dtype`; outputs, integers and (but in float64) times stay."""

@@ -34,10 +34,17 @@ _SETS: dict[str, Callable[[GoldenFile], dict[str, Tensor]]] = {
 
 
 def run_parity(
-    paths: Sequence[Path], dtype: str = "float32", out: TextIO | None = None, *, served: bool = False
+    paths: Sequence[Path],
+    dtype: str = "float32",
+    out: TextIO | None = None,
+    *,
+    served: bool = False,
+    device: str = "cpu",
 ) -> int:
     """Check every file and print its lines to `out` (standard output). 0: all agree; 1: something does not;
-    2: nothing was asked for, or an unknown dtype, or one that nothing serves in.
+    2: nothing was asked for, an unknown dtype or one that nothing serves in, a device that is not there.
+
+    `device` cuda: the plain modules on a GPU, sums in full float32 where the dtype is float32.
 
     `served`, and int8 always: the blocks in the forms that serve. Those without a form in int8 are left out, and
     standard error says so.
@@ -49,9 +56,15 @@ def run_parity(
     if served and dtype not in _SERVING:
         print(f"nothing serves in {dtype}; with served, dtype is one of {', '.join(_SERVING)}", file=sys.stderr)
         return 2
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        print(f"there is no device {device!r} here; the processor is cpu", file=sys.stderr)
+        return 2
+    if device == "cuda" and (served or dtype == "int8"):
+        print("the forms that serve are for processors", file=sys.stderr)
+        return 2
     failed = False
     for path in paths:
-        reports = check_file(Path(path), dtype, served=served)
+        reports = check_file(Path(path), dtype, served=served, device=device)
         if not reports:
             print(f"{path}: no {dtype} form", file=sys.stderr)
         for report in reports:
@@ -60,15 +73,16 @@ def run_parity(
     return int(failed)
 
 
-def check_file(path: Path, dtype: str = "float32", *, served: bool = False) -> list[OutputReport]:
+def check_file(path: Path, dtype: str = "float32", *, served: bool = False, device: str = "cpu") -> list[OutputReport]:
     """One report per output of the file. A file that cannot be read, run or recognised gives one that failed; one of a
     block that has no form in int8 gives none."""
     try:
         golden = read_golden(path)
         if served or dtype not in _MODULES:
             return _check_served(path, golden, dtype)
-        with _default_dtype(_MODULES[dtype]):
-            found = _SETS[golden.set](golden.cast(_MODULES[dtype]))
+        with _modules_on(torch.device(device), _MODULES[dtype]):
+            made = _SETS[golden.set](golden.cast(_MODULES[dtype]).on(torch.device(device)))
+        found = {name: value.cpu() for name, value in made.items()}
         # A file of weights alone is compared by its weights.
         return compare(str(path), golden.set, golden.outputs or golden.weights, found, dtype)
     # A module may fail in any way on a file that does not fit it; that is a result here, not a crash.
@@ -94,17 +108,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32")
     parser.add_argument("--served", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args(argv)
-    return run_parity(options.files, options.dtype, served=options.served)
+    return run_parity(options.files, options.dtype, served=options.served, device=options.device)
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Modules built inside hold `dtype`."""
+def _modules_on(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Modules built inside hold `dtype` and lie on `device`; float32 is not rounded to 19 bits there."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        yield
+        with device, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
     finally:
         torch.set_default_dtype(before)
 

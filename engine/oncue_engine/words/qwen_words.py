@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 _MODULE = "oncue_engine.words.qwen_process"
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _LOAD_S = 180.0
-_ANSWER_S = 120.0
+_ANSWER_S = 300.0
 """Far beyond what an answer takes even where audio leaves it a tenth of one core: this one does not come any more."""
 
 

@@ -81,6 +81,21 @@ def test_a_changed_source_is_converted_again_and_the_old_form_goes(files: Public
     assert _entries(home) == sorted([second.folder.name, third.folder.name])
 
 
+def test_a_source_that_changes_meanwhile_is_not_taken(
+    files: PublicFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_and_change(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        files.gpt.touch()
+
+    monkeypatch.setattr(shutil, "copyfile", copy_and_change)
+    with pytest.raises(CheckpointError, match="changed while they were being read"):
+        converted(files, tmp_path / "home")
+    monkeypatch.undo()
+    assert _entries(tmp_path / "home") == []
+    assert converted(files, tmp_path / "home").folder.is_dir()
+
+
 def test_sources_are_left_as_they_are(files: PublicFiles, tmp_path: Path) -> None:
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files.sources()}
     listing = sorted(files.folder.rglob("*"))
@@ -161,7 +176,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
     with pytest.raises(CheckpointError, match="ONCUE_HOME") as caught:
         converted(files, tmp_path / "home")
-    assert caught.value.reason == "DISK_FULL"
+    assert caught.value.reason == "CHECKPOINT_NO_SPACE"
     assert caught.value.metadata["free_bytes"] == "1000000" and int(caught.value.metadata["needed_bytes"]) > 4e6
     assert _entries(tmp_path / "home") == []
 

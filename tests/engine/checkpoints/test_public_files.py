@@ -86,6 +86,7 @@ def test_of_several_snapshots_the_whole_one_that_main_names(folder: Path) -> Non
     assert find_public_files(folder).style_encoder.parent == good
     (good.parents[1] / "refs" / "main").write_text("f" * 40)
     assert find_public_files(folder).style_encoder.parent == other
+    assert find_public_files(folder, snapshots={"funasr/campplus": good}).style_encoder.parent == good
     (other / "campplus_cn_common.bin").unlink()
     assert find_public_files(folder).style_encoder.parent == good
 

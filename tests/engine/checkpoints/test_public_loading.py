@@ -154,6 +154,17 @@ def test_spellings_of_the_same_weights(
     _assert_same(load_model(folder), model)
 
 
+def test_weights_may_share_their_memory(folder: Path) -> None:
+    def tie(raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        both = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+        return {**raw, "emo_layer.bias": both[0], "emovec_layer.bias": both[1], "final_norm.bias": both[1]}
+
+    _rewrite_torch(folder / "gpt.pth", tie)
+    t2s = load_model(folder).t2s
+    assert torch.equal(t2s.emovec_layer.bias, t2s.final_norm.bias)
+    assert not torch.equal(t2s.emo_layer.bias, t2s.final_norm.bias)
+
+
 def test_an_encoder_with_a_prefix_or_without_its_config(folder: Path, model: LoadedModel) -> None:
     files = find_public_files(folder)
     save_file({f"wav2vec2_bert.{key}": value for key, value in load_file(files.encoder).items()}, files.encoder)
@@ -231,6 +242,7 @@ def test_a_missing_an_extra_and_a_misshapen_key_are_named(folder: Path, field: s
         (_net(lambda net: net["cfm"].pop("estimator.conv1.weight")), "cfm.estimator.conv1.weight"),
         (_net(lambda net: net["cfm"].update({"estimator.more": torch.ones(1)})), "cfm.estimator.more"),
         (_net(lambda net: net["gpt_layer"].update({"0.weight": torch.ones(2, 2)})), "gpt_layer.0.weight"),
+        (_net(lambda net: net["cfm"].update({"estimator.conv1.bias": torch.ones(32).long()})), "estimator.conv1.bias"),
         (_net(lambda net: net.pop("length_regulator")), "needed are cfm, length_regulator, gpt_layer"),
         (_net(lambda net: net.update(more={})), "more"),
         (_net(lambda net: net.update(cfm="weights")), "net.cfm is no state dict"),

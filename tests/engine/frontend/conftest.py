@@ -14,7 +14,7 @@ from oncue_engine.frontend.text import TextFrontend
 LINES = (
     "HELLO WORLD", "THE QUICK BROWN FOX , JUMPS OVER THE LAZY DOG .", "你 好 , 世 界 !", "今 天 重 庆 有 人 读 字 ?",
     "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z", "A", "' - … @ _ 0 1 2 3 4 5 6 7 8 9",
-    "一 二 三 四 五 六 七 八 九 十 百 千 万 点",
+    "一 二 三 四 五 六 七 八 九 十 百 千 万 点 大 小 于 等 正 负",
 )  # fmt: skip
 SYLLABLES = ("CHONG2", "QING4", "XVAN4", "LV4", "MA1", "JV4", "ER2")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from oncue_engine.errors import CheckpointError
 from oncue_engine.frontend.bpe_tokenizer import BytePairTokenizer
+from oncue_engine.frontend.normalize import PublicNormaliser
+from oncue_engine.frontend.text import TextFrontend
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,13 @@ def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("no such thing")
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         BytePairTokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("text", ["鬱" * 50, ("the 鬱 " * 20).strip(), "鬱鬱, " * 20 + "鬱" * 30])
+def test_no_character_is_cut_in_two(tokenizer: BytePairTokenizer, text: str) -> None:
+    frontend = TextFrontend(tokenizer, PublicNormaliser(), 10, whole_sentences=True)
+    segments = frontend.segments(text)
+    assert len(segments) > 5 and all(len(segment.pieces) <= 10 for segment in segments)
+    for before, after in pairwise(segments):
+        assert before.char_end <= after.char_begin
+    assert sum(len(segment.pieces) for segment in segments) == len(tokenizer.encode(text))

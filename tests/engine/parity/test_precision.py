@@ -156,3 +156,18 @@ def test_what_has_no_form_in_int8_is_left_out_and_said(capsys: pytest.CaptureFix
 def test_nothing_serves_in_them(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_parity([FILES[0]], dtype, served=True) == 2
     assert "serves" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "tpu"):
+        assert run_parity([FILES[0]], device=device) == 2
+        assert device in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_block_on_a_gpu(path: Path, dtype: str) -> None:
+    reports = check_file(path, dtype, device="cuda")
+    assert reports and all(report.ok for report in reports), [report for report in reports if not report.ok]

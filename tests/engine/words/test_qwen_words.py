@@ -67,6 +67,8 @@ def test_it_gives_way_to_everybody(words: QwenWords) -> None:
     words.weigh("gloomy")
     assert words.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, words.pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 10
+    adjusted = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (words.pid, os.getpid())]
+    assert adjusted[0] > adjusted[1]
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\ud800"])

@@ -80,7 +80,9 @@ class EmotionSource(_message.Message):
     audio: _builtins.bytes
     """A WAV, FLAC, Ogg or MP3 file, 1 byte to 3 MiB, of at least 1 s of speech by any speaker."""
     words: _builtins.str
-    """The emotion in plain words, 1 to 200 characters. UNIMPLEMENTED unless ServerInfo.emotion_from_words."""
+    """The emotion in plain words, 1 to 200 characters. UNIMPLEMENTED unless ServerInfo.emotion_from_words. A large model
+    takes seconds to read words that it has not read before.
+    """
     @_builtins.property
     def weights(self) -> Global___EmotionWeights:
         """A mixture of named emotions."""

@@ -178,7 +178,7 @@ def test_too_little_room_is_said_with_both_numbers_before_the_first_byte(case: H
     )
     with pytest.raises(CheckpointError, match=f"{needed:,} bytes .* room for {needed - 1:,}") as caught:
         fetch(case.name, case.options(), lambda one: True, room=lambda folder: needed - 1)
-    assert caught.value.reason == "DISK_FULL"
+    assert caught.value.reason == "CHECKPOINT_NO_SPACE"
     assert caught.value.metadata == {"needed_bytes": str(needed), "free_bytes": str(needed - 1)}
     assert case.hub.bytes_asked() == []
     assert_whole(case, fetch(case.name, case.options(), lambda one: True, room=lambda folder: needed))

@@ -247,7 +247,7 @@ def fetching(case: HubCase, largest_bytes: int) -> subprocess.Popen[str]:
 
 def test_a_disk_that_fills_up(case: HubCase) -> None:
     stdout = fetching(case, 60_000).communicate(timeout=60)[0]
-    assert stdout.startswith("DISK_FULL ")
+    assert stdout.startswith("CHECKPOINT_NO_SPACE ")
     assert "gpt.pth" in stdout
     assert list(case.partials().values()) == [60_000]
     assert_whole(case, case.fetch())

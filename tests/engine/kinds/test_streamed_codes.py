@@ -56,10 +56,10 @@ def test_what_few_codes_ahead_change_is_near_the_edge_alone(model: IndexTTS25) -
     error = (cut - whole[:seen]).norm(dim=(1, 2)) / whole[:seen].norm(dim=(1, 2))
     assert float(error[: seen - REACH].max()) < 1e-5
     ahead = ChunkPolicy.of(model.speech).lookahead_tokens(model.speech.token_rate_hz)
-    assert ahead == 4
+    assert ahead == 8
     # Of random weights: at the edge of what is seen the row is another one, before the look-ahead nearly the same.
-    assert 0.05 < float(error[seen - 1])
-    assert 0.0 < float(error[seen - 1 - ahead]) < float(error[seen - 1]) / 2
+    assert 0.3 < float(error[seen - 1])
+    assert 1e-5 < float(error[seen - 1 - ahead]) < 5e-3
 
 
 @pytest.mark.parametrize("factor", [Fraction(1, 2), Fraction(1), Fraction(2)])

@@ -13,7 +13,7 @@ from oncue_engine.checkpoints.repositories import PUBLIC_MODELS, HubName, Public
 
 from .fake_hub import COMMIT, FakeHub, FakeRepository, made_bytes, running_hub
 
-INDEXTTS_2 = PUBLIC_MODELS[0]
+INDEXTTS_2, INDEXTTS_25 = PUBLIC_MODELS
 EXTRAS = ("qwen0.6bemo4-merge/vocab.json", "LICENSE")
 NOT_WANTED = ("optimizer.pth", "t2s_model/model.safetensors")
 """What the repositories have beside, and nobody should fetch."""
@@ -31,7 +31,7 @@ def small_hub_repositories(model: PublicModel) -> dict[str, FakeRepository]:
     return {one.name: FakeRepository({COMMIT: small_files(one)}, {"main": COMMIT}) for one in model.repositories}
 
 
-def hub_repositories_of(folder: Path) -> dict[str, FakeRepository]:
+def hub_repositories_of(folder: Path, model: PublicModel = INDEXTTS_2) -> dict[str, FakeRepository]:
     """What a folder with a whole public model has, as the hub would have it."""
     cache = "hf_cache"
     main = {
@@ -39,8 +39,8 @@ def hub_repositories_of(folder: Path) -> dict[str, FakeRepository]:
         for path in folder.rglob("*")
         if path.is_file() and cache not in path.relative_to(folder).parts
     }
-    found = {INDEXTTS_2.main.name: main}
-    for one in INDEXTTS_2.companions:
+    found = {model.main.name: main}
+    for one in model.companions:
         (snapshot,) = (folder / cache / f"models--{one.name.replace('/', '--')}" / "snapshots").iterdir()
         # The engine has no use for the one of w2v-BERT, and random models come without it.
         files = {file.path: b"{}" for file in one.files if file.path == "preprocessor_config.json"}
@@ -48,6 +48,11 @@ def hub_repositories_of(folder: Path) -> dict[str, FakeRepository]:
             path.relative_to(snapshot).as_posix(): path.read_bytes() for path in snapshot.rglob("*") if path.is_file()
         }
     return {name: FakeRepository({COMMIT: files}, {"main": COMMIT}) for name, files in found.items()}
+
+
+def at_commit(model: PublicModel) -> str:
+    """The table's own model, by the revisions that a hub of the tests has."""
+    return f"hub:{','.join(f'{one.name}@{COMMIT}' for one in model.repositories)}"
 
 
 def small_model(model: PublicModel = INDEXTTS_2, revision: str = COMMIT) -> PublicModel:

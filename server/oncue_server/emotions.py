@@ -35,7 +35,7 @@ def find_emotion(store: Store, name: str, field: str) -> Reference | EmotionWeig
     if record.words is not None:
         return EmotionWords(record.words)
     assert record.weights is not None, "an emotion without a clip has weights or words"
-    return EmotionWeights(record.weights)
+    return EmotionWeights.as_told(record.weights)
 
 
 class EmotionService(emotion_service_pb2_grpc.EmotionServiceServicer):

@@ -95,6 +95,18 @@ def test_options_without_weights_are_refused(speaker: Speaker, low_voice: Refere
     assert (caught.value.reason, caught.value.field) == ("EMOTION_OPTION_WITHOUT_WEIGHTS", f"emotion.{option}")
 
 
+def test_without_an_emotion_the_voices_own_is_heard_in_full(speaker: Speaker) -> None:
+    own = say(speaker, emotion=None)
+    assert np.array_equal(own.samples, say(speaker, emotion=None, emotion_strength=0.3).samples)
+    assert not np.array_equal(own.samples, say(speaker, emotion=MUCH).samples)
+
+
+def test_strength_scales_weights_and_cuts_them(speaker: Speaker) -> None:
+    scaled = say(speaker, emotion=weights(happy=0.33339, sad=0.9), emotion_strength=0.5)
+    assert told(scaled) == weights(happy=0.33339, sad=0.9)
+    assert np.array_equal(scaled.samples, say(speaker, emotion=weights(happy=0.1666, sad=0.45)).samples)
+
+
 @given(st.floats(0.0, 1.2))
 def test_weights_that_were_told_come_back_the_same(weight: float) -> None:
     kept = EmotionWeights.as_told((weight,))

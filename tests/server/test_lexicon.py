@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,18 @@ async def test_a_glossary_of_the_server(tiny_model_dir: Path, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match=r"glossary\.yaml, line 1"):
         async with serving(server):
             pass
+
+
+def test_the_program_says_what_is_wrong_with_a_glossary(tiny_model_dir: Path, tmp_path: Path) -> None:
+    glossary = tmp_path / "glossary.yaml"
+    glossary.write_text("API: A P I\nGIF: {pronunciation: gif}\n")
+    arguments = ("serve", "--model", tiny_model_dir, "--data", tmp_path, "--address", "127.0.0.1:0")
+    program = (sys.executable, "-m", "oncue.cli")
+    served = subprocess.run(
+        [*program, *map(str, arguments), "--glossary", str(glossary)], capture_output=True, text=True, timeout=120
+    )
+    assert (served.returncode, served.stdout) == (1, "")
+    assert "glossary.yaml" in served.stderr and "'gif'" in served.stderr
 
 
 # Anything at all

@@ -15,16 +15,24 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import oncue
+from oncue_engine.checkpoints.repositories import PublicModel
+from oncue_engine.kinds.random_folders import make_random_folder
 from oncue_server.models_command import models
 
 from ..fake_hub import COMMIT, running_hub
-from ..hub_case import INDEXTTS_2, HubCase, assert_whole, hub_case, hub_repositories_of, small_model
+from ..hub_case import (
+    INDEXTTS_2,
+    INDEXTTS_25,
+    HubCase,
+    assert_whole,
+    at_commit,
+    hub_case,
+    hub_repositories_of,
+    small_model,
+)
 
 MAIN = "hub:IndexTeam/IndexTTS-2"
-AT_COMMIT = ",".join(
-    [f"{MAIN}@{COMMIT}", *(f"{one.name}@{COMMIT}" for one in INDEXTTS_2.companions)],
-)
-"""The table's own model, by the revisions that the small hub has."""
+AT_COMMIT = at_commit(INDEXTTS_2)
 
 
 @pytest.fixture
@@ -149,6 +157,20 @@ def test_verify_compares_digests_before_it_loads(case: HubCase) -> None:
     assert line["digests"] == 19
     assert line["ok"] is False
     assert line["reason"] != "HUB_HASH_MISMATCH"
+
+
+@pytest.mark.parametrize("model", [INDEXTTS_2, INDEXTTS_25], ids=lambda model: model.main.name)
+def test_a_fetched_model_is_whole(model: PublicModel, tmp_path: Path) -> None:
+    kind = {INDEXTTS_2: "indextts2", INDEXTTS_25: "indextts2.5"}[model]
+    folder = make_random_folder(kind, "small", tmp_path / "made", seed=0)
+    with running_hub(hub_repositories_of(folder, model)) as hub:
+        case = HubCase(hub, tmp_path / "cache", small_model(model))
+        assert fetch(case, at_commit(model), "--accept-licence").exit_code == 0
+        answer = oncue_models(case, "verify", at_commit(model))
+    (line,) = lines(answer)
+    assert line["ok"] is True, line
+    assert line["digests"] == sum(len(one.commits[COMMIT]) for one in hub.repositories.values())
+    assert len(str(line["fingerprint"])) == 16
 
 
 def serve(case: HubCase, tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -125,6 +125,28 @@ async def test_an_answer_that_cannot_be_read(public: tuple[RunningServer, Stubs]
         assert refusal.field == field
 
 
+async def test_a_restart_replays_the_same_and_asks_nobody(
+    public: tuple[RunningServer, Stubs], public_words_model_dir: Path, data: Path, tmp_path: Path
+) -> None:
+    started, audio = await spoken(public[1], emotion=inline(WORDS))
+    shutil.copytree(data / "emotion_words", tmp_path / "emotion_words")
+    async with running(public_words_model_dir, tmp_path) as (server, stubs):
+        again, same = await spoken(stubs, emotion=inline(WORDS))
+        assert (again.emotion_weights, same) == (started.emotion_weights, audio)
+        assert qwen_of(server).pid is None
+
+
+async def test_a_folder_that_lost_its_qwen_takes_no_words(public_words_model_dir: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(public_words_model_dir, tmp_path / "bare"))
+    shutil.rmtree(bare / "qwen0.6bemo4-merge")
+    async with running(bare, tmp_path / "data") as (server, stubs):
+        assert not server.info.emotion_from_words
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await spoken(stubs, emotion=inline(WORDS))
+    refusal = refusal_of(caught.value)
+    assert (refusal.reason, refusal.field) == ("EMOTION_WORDS_UNSUPPORTED", "utterance.emotion.inline.words")
+
+
 async def test_audio_and_every_other_call_go_on_while_words_wait(public: tuple[RunningServer, Stubs]) -> None:
     server, stubs = public
     await planned(stubs, WORDS)
@@ -154,25 +176,3 @@ async def test_audio_and_every_other_call_go_on_while_words_wait(public: tuple[R
     finally:
         os.kill(pid, signal.SIGCONT)
     await asyncio.wait(waiting)
-
-
-async def test_a_restart_replays_the_same_and_asks_nobody(
-    public: tuple[RunningServer, Stubs], public_words_model_dir: Path, data: Path, tmp_path: Path
-) -> None:
-    started, audio = await spoken(public[1], emotion=inline(WORDS))
-    shutil.copytree(data / "emotion_words", tmp_path / "emotion_words")
-    async with running(public_words_model_dir, tmp_path) as (server, stubs):
-        again, same = await spoken(stubs, emotion=inline(WORDS))
-        assert (again.emotion_weights, same) == (started.emotion_weights, audio)
-        assert qwen_of(server).pid is None
-
-
-async def test_a_folder_that_lost_its_qwen_takes_no_words(public_words_model_dir: Path, tmp_path: Path) -> None:
-    bare = Path(shutil.copytree(public_words_model_dir, tmp_path / "bare"))
-    shutil.rmtree(bare / "qwen0.6bemo4-merge")
-    async with running(bare, tmp_path / "data") as (server, stubs):
-        assert not server.info.emotion_from_words
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await spoken(stubs, emotion=inline(WORDS))
-    refusal = refusal_of(caught.value)
-    assert (refusal.reason, refusal.field) == ("EMOTION_WORDS_UNSUPPORTED", "utterance.emotion.inline.words")

@@ -61,7 +61,7 @@ def converted(files: PublicFiles, home: Path) -> Converted:
     """The converted form of these files under `home`, made now if it is not there yet.
 
     Where it is there, the sources' sizes, times and ends are read, nothing else of them. CheckpointError names every
-    missing, extra or misshapen key and whatever is not finite; CHECKPOINT_NO_SPACE where the disk is too small
+    missing, extra or misshapen key and whatever is not finite; DISK_FULL where the disk is too small
     (metadata `needed_bytes`, `free_bytes`).
     """
     root = home / "converted"
@@ -88,7 +88,7 @@ def converted(files: PublicFiles, home: Path) -> Converted:
             _remove_older(root, key, files.folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise CheckpointError(f"{root}: {error}", reason="CHECKPOINT_NO_SPACE" if full else "") from error
+        raise CheckpointError(f"{root}: {error}", reason="DISK_FULL" if full else "") from error
     found = _whole(target)
     if found is None:
         raise CheckpointError(f"{target} is not whole though it has just been written")
@@ -190,7 +190,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     except SafetensorError as error:
         full = "No space left" in str(error)
         raise CheckpointError(
-            f"{path} cannot be written: {error}", reason="CHECKPOINT_NO_SPACE" if full else ""
+            f"{path} cannot be written: {error}", reason="DISK_FULL" if full else ""
         ) from error
 
 
@@ -211,7 +211,7 @@ def _check_space(folder: Path, networks: Mapping[str, nn.Module]) -> None:
         raise CheckpointError(
             f"converting the model takes {needed} bytes in {folder.parent}, which has {free} (ONCUE_HOME may name "
             "another place)",
-            reason="CHECKPOINT_NO_SPACE",
+            reason="DISK_FULL",
             metadata={"needed_bytes": str(needed), "free_bytes": str(free)},
         )
 

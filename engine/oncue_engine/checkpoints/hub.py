@@ -81,7 +81,7 @@ def fetch(
 
     `accept` is called before the first download, with the repositories whose licences nobody has accepted in this cache
     yet; `room` tells free bytes. CheckpointError: HUB_OFFLINE, HUB_UNREACHABLE, HUB_NOT_FOUND, HUB_ACCESS_DENIED,
-    HUB_FILE_MISSING, HUB_HASH_MISMATCH, LICENCE_NOT_ACCEPTED, CHECKPOINT_NO_SPACE, and others that name what is wrong.
+    HUB_FILE_MISSING, HUB_HASH_MISMATCH, LICENCE_NOT_ACCEPTED, DISK_FULL, and others that name what is wrong.
     """
     cache = options.cache
     snapshots = look(name, cache, update=options.update)
@@ -184,7 +184,7 @@ def _need_room(wanted: Iterable[WantedFile], cache: Path, room: Callable[[Path],
     if needed > free:
         raise CheckpointError(
             f"{needed:,} bytes are still to be fetched, and {cache} has room for {free:,}",
-            reason="CHECKPOINT_NO_SPACE",
+            reason="DISK_FULL",
             metadata={"needed_bytes": str(needed), "free_bytes": str(free)},
         )
 

@@ -12,8 +12,6 @@ import os
 import uuid
 from pathlib import Path
 
-from huggingface_hub import constants
-
 from .hub_state import ListedFile
 
 __all__ = [
@@ -31,10 +29,11 @@ __all__ = [
 
 
 def default_cache() -> Path:
-    """Where the hub's tools keep files: HF_HUB_CACHE, or `hub` under HF_HOME, as the environment is now."""
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(os.path.expandvars(cache)).expanduser()
-    return Path(constants.HF_HUB_CACHE)
+    """Where the hub's tools keep files: HF_HUB_CACHE, or `hub` in HF_HOME, as the environment is now."""
+    if named := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(os.path.expandvars(named)).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(os.path.expandvars(home)).expanduser() / "hub"
 
 
 def _repository_folder(cache: Path, name: str) -> Path:

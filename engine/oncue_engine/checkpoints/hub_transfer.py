@@ -41,7 +41,7 @@ def download(hub: Hub, wanted: WantedFile, cache: Path) -> None:
     """Bring a file into its snapshot.
 
     What was there of it is kept and gone on from, now and by a later call. CheckpointError: HUB_UNREACHABLE,
-    HUB_HASH_MISMATCH (nothing is kept), CHECKPOINT_NO_SPACE, HUB_CACHE_UNWRITABLE, and what the hub refuses with.
+    HUB_HASH_MISMATCH (nothing is kept), DISK_FULL, HUB_CACHE_UNWRITABLE, and what the hub refuses with.
     """
     name, listed = wanted.repository, wanted.listed
     blob, partial = blob_path(cache, name, listed), partial_path(cache, name, listed)
@@ -62,7 +62,7 @@ def download(hub: Hub, wanted: WantedFile, cache: Path) -> None:
         if error.errno in _DISK_FULL:
             raise CheckpointError(
                 f"{wanted}: no room to go on in {cache} ({error.strerror}); what has come of it is kept",
-                reason="CHECKPOINT_NO_SPACE",
+                reason="DISK_FULL",
             ) from error
         raise CheckpointError(f"{cache} cannot be written: {error}", reason="HUB_CACHE_UNWRITABLE") from error
 

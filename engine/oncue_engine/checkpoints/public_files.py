@@ -7,7 +7,6 @@ as well lie in another hub cache, or as FOLDER/NAME.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from .family import Family, tell_family
+from .hub_cache import default_cache
 from .layout import PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
 from .torch_file import as_state, read_torch_file
 
@@ -26,7 +26,6 @@ __all__ = [
     "MODEL_REPOSITORY",
     "OTHER_REPOSITORIES",
     "PublicFiles",
-    "default_caches",
     "find_public_files",
     "is_public_folder",
     "read_t2s",
@@ -122,21 +121,13 @@ def is_public_folder(folder: Path) -> bool:
     return any((folder / _OWN_FILES[name]).is_file() for name in ("gpt", "s2mel")) or any(folder.glob("gpt*.pth"))
 
 
-def default_caches() -> tuple[Path, ...]:
-    """The hub cache of this machine: HF_HUB_CACHE, or `hub` in HF_HOME, or the hub client's own default."""
-    if named := os.environ.get("HF_HUB_CACHE"):
-        return (Path(named).expanduser(),)
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    return (Path(home).expanduser() / "hub",)
-
-
 def find_public_files(
     folder: Path, caches: Sequence[Path] = (), snapshots: Mapping[str, Path] = MappingProxyType({})
 ) -> PublicFiles:
     """All files of the public model in `folder`, the other repositories in its own places, then in hub caches.
 
     `snapshots`: where to take a repository from and from nowhere else, by its name. `caches`: hub caches to search for
-    the others; none: `default_caches()`. CheckpointError (CHECKPOINT_FILE_MISSING) that names all
+    the others; none: `default_cache()`. CheckpointError (CHECKPOINT_FILE_MISSING) that names all
     that is missing and where it was looked for.
     """
     found: dict[str, Path | None] = {}
@@ -147,7 +138,7 @@ def find_public_files(
             found[field] = folder / name
         else:
             missing.append(f"{name} ({folder})")
-    searched = (folder / _OWN_CACHE, *(caches or default_caches()))
+    searched = (folder / _OWN_CACHE, *(caches or (default_cache(),)))
     for repository, wanted in OTHER_REPOSITORIES.items():
         if wanted.keys() <= names.keys():
             continue  # 2.5 has a codec of its own

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from oncue_engine.frontend.tracked_text import TrackedText
 
@@ -59,8 +60,8 @@ class Pronounced:
         return f"<{self.word}|{' '.join(self.units)}>"
 
 
-NO_PRONUNCIATIONS: Mapping[str, Pronounced] = {}
-"""For a text without marks. Never written to."""
+NO_PRONUNCIATIONS: Mapping[str, Pronounced] = MappingProxyType({})
+"""For a text without marks."""
 
 
 @dataclass(slots=True)

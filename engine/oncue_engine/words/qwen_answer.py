@@ -114,7 +114,8 @@ def _only(category: str) -> dict[str, float]:
 
 
 def _unreadable(answer: str) -> GenerationFailed:
-    shown = ascii(answer[:80]) + ("..." if len(answer) > 80 else "")
+    said = answer.strip()
+    shown = ascii(said[:80]) + ("..." if len(said) > 80 else "")
     return GenerationFailed(
         f"the model that reads emotions gave no answer that can be read: {shown}",
         reason="EMOTION_WORDS_UNREADABLE",

@@ -176,7 +176,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
     with pytest.raises(CheckpointError, match="ONCUE_HOME") as caught:
         converted(files, tmp_path / "home")
-    assert caught.value.reason == "CHECKPOINT_NO_SPACE"
+    assert caught.value.reason == "DISK_FULL"
     assert caught.value.metadata["free_bytes"] == "1000000" and int(caught.value.metadata["needed_bytes"]) > 4e6
     assert _entries(tmp_path / "home") == []
 

@@ -16,7 +16,7 @@ from oncue_engine.checkpoints.hub_snapshot import look
 from oncue_engine.errors import CheckpointError
 
 from ...fake_hub import COMMIT, LARGE_BYTES, Fault, made_bytes, sha256
-from ...hub_case import HubCase, assert_whole, hub_case
+from ...hub_case import HubCase, assert_whole, at_commit, hub_case
 
 CONTENT = made_bytes("IndexTeam/IndexTTS-2/gpt.pth")
 
@@ -241,14 +241,13 @@ except CheckpointError as error:
 
 
 def fetching(case: HubCase, largest_bytes: int) -> subprocess.Popen[str]:
-    others = "".join(f",{one.name}@{COMMIT}" for one in case.model.companions)
-    arguments = (f"hub:{case.model.main.name}@{COMMIT}{others}", str(case.cache), case.hub.endpoint, str(largest_bytes))
+    arguments = (at_commit(case.model), str(case.cache), case.hub.endpoint, str(largest_bytes))
     return subprocess.Popen([sys.executable, "-c", _FETCH, *arguments], stdout=subprocess.PIPE, text=True)
 
 
 def test_a_disk_that_fills_up(case: HubCase) -> None:
     stdout = fetching(case, 60_000).communicate(timeout=60)[0]
-    assert stdout.startswith("CHECKPOINT_NO_SPACE ")
+    assert stdout.startswith("DISK_FULL ")
     assert "gpt.pth" in stdout
     assert list(case.partials().values()) == [60_000]
     assert_whole(case, case.fetch())

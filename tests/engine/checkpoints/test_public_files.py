@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from oncue_engine.checkpoints.hub_cache import default_cache
 from oncue_engine.checkpoints.public_files import (
     OTHER_REPOSITORIES,
-    default_caches,
     find_public_files,
     is_public_folder,
 )
@@ -48,7 +48,7 @@ def test_other_repositories_may_lie_in_another_cache_or_beside(
     assert find_public_files(folder).codec.is_relative_to(cache)
     monkeypatch.delenv("HF_HUB_CACHE")
     monkeypatch.setenv("HF_HOME", str(cache.parent))
-    assert default_caches() == (cache,)
+    assert default_cache() == cache
     assert find_public_files(folder).vocoder.is_relative_to(cache)
     for repository in OTHER_REPOSITORIES:
         shutil.copytree(_snapshot(cache, repository), folder / repository.split("/")[1])

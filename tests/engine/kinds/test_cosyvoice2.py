@@ -289,6 +289,13 @@ def test_what_only_the_other_kind_has_is_refused_at_the_start(
     assert caught.value.reason == reason
 
 
+def test_a_language_is_one_that_it_speaks(second: Speaker) -> None:
+    assert second.say(SHORT, language="en").finished().reason == "complete"
+    with pytest.raises(InvalidRequest) as caught:
+        second.begin(SHORT, language="ja")
+    assert caught.value.reason == "LANGUAGE_UNSUPPORTED"
+
+
 def test_a_pronunciation_is_refused(second: Speaker) -> None:
     with pytest.raises(InvalidRequest) as caught:
         second.begin("Close the <window|W IH1 N D OW0>.")

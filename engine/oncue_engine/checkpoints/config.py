@@ -81,6 +81,8 @@ class SpeechConfig:
     """Silence between two segments (spec 2.5)."""
     vocoder_lookahead_frames: int | None = None
     """Right context of the vocoder. None: its exact reach, so that streamed samples equal one call over all."""
+    chunk_lookahead_s: float = 0.16
+    """Speech after a chunk that its tokens must be there of, at the natural pace."""
     emotion_counts: tuple[int, ...] = _PUBLIC_EMOTION_COUNTS
     """Rows of the emotion bank for each of EMOTION_NAMES (spec 4.1), 0 for one that the model does not have."""
 
@@ -103,7 +105,8 @@ class SpeechConfig:
         for name in ("sample_rate_hz", "token_rate_hz", "feature_stride", "frames_per_token", "encoder_layer"):
             if getattr(config, name) <= 0:
                 raise CheckpointError(f"oncue: {name} must be positive, not {getattr(config, name)}")
-        for name in ("flow_steps", "max_segment_pieces", "max_segment_tokens", "prompt_limit_s", "s2m_prompt_limit_s"):
+        positive = ("flow_steps", "max_segment_pieces", "max_segment_tokens", "prompt_limit_s", "s2m_prompt_limit_s")
+        for name in (*positive, "chunk_lookahead_s"):
             if getattr(config, name) <= 0:
                 raise CheckpointError(f"oncue: {name} must be positive, not {getattr(config, name)}")
         return config

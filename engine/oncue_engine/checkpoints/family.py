@@ -30,6 +30,8 @@ _SPEECH_25 = {
     "frames_per_token": "3.44",
     "tokenizer": "tiktoken",
     "languages": list(LANGUAGES),
+    # The codec's rows hang on what follows (docs/indextts25.md).
+    "chunk_lookahead_s": 0.32,
 }
 """What 2.5's code takes for granted (spec 9), as fields of our `oncue` section."""
 

@@ -59,7 +59,7 @@ class IndexTTS25Tokens(IndexTTS2Tokens):
 class IndexTTS25Semantics:
     """`rendering.semantics.Semantics`: two rows of each token, decoded by the codec, which looks far to both sides.
 
-    Frames are emitted long before all that their rows depend on is there: a chunk looks ahead 4 tokens of 40, and the
+    Frames are emitted long before all that their rows depend on is there: a chunk looks ahead 8 tokens of 40, and the
     rest is zeros, as at an end of speech. docs/indextts25.md tells what that changes.
     """
 

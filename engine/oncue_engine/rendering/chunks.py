@@ -44,7 +44,7 @@ class ChunkPolicy:
     def of(cls, speech: SpeechConfig) -> ChunkPolicy:
         """For one model. Every flow call repeats the voice's prompt: where that may be long, chunks grow faster, and
         get as long as it."""
-        default = cls()
+        default = cls(lookahead_s=speech.chunk_lookahead_s)
         if speech.s2m_prompt_limit_s <= default.longest_s:
             return default
         return replace(default, longest_s=min(speech.s2m_prompt_limit_s, _MOST_S), growth=_FAST_GROWTH)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ..kernels.attention import attention
 from ..kernels.flow import Segments, guided_norm, residual_norm, wave_gate, wave_input
 from ..kernels.products import Product
+from ..let_go import let_go
 from .dit import DiT
 from .transformer import rotary_table
 from .wavenet import WaveNet
@@ -97,6 +98,7 @@ class PackedDiT:
         self._estimator = estimator
         with torch.no_grad():
             self._fold(estimator)
+        let_go(estimator.parameters())
         self._rotary = self._turns(1024)
 
     def _fold(self, estimator: DiT) -> None:

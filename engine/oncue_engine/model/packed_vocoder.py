@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..kernels.convolution import Margined, PackedConvolution, has_bf16_tiles, interleave_into
 from ..kernels.library import load
 from ..kernels.snake import snake_into
+from ..let_go import let_go
 from .bigvgan import AMPBlock, AntiAliasedSnake, BigVGAN
 from .harmonic_source import SOURCE_CHANNELS, Excitation
 
@@ -187,7 +188,9 @@ class _Stage:
 
 def _packed(layer: nn.Module, products: torch.dtype) -> PackedConvolution:
     assert isinstance(layer, nn.Conv1d) and isinstance(layer.padding, tuple)
-    return PackedConvolution.pack(layer.weight, layer.bias, layer.dilation[0], layer.padding[0], products)
+    packed = PackedConvolution.pack(layer.weight, layer.bias, layer.dilation[0], layer.padding[0], products)
+    let_go((layer.weight,))
+    return packed
 
 
 def _packed_up(layer: nn.ConvTranspose1d) -> tuple[PackedConvolution, ...]:
@@ -209,6 +212,7 @@ def _packed_up(layer: nn.ConvTranspose1d) -> tuple[PackedConvolution, ...]:
                 weight[i, :, :, shift - first] = layer.weight.detach()[:, :, phase + padding - rate * shift].T
         bias = None if layer.bias is None else layer.bias.repeat(len(phases))
         packed.append(PackedConvolution.pack(weight.flatten(0, 1), bias, 1, -first, torch.float32))
+    let_go((layer.weight,))
     return tuple(packed)
 
 

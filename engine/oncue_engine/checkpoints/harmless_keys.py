@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["harmless"]
+__all__ = ["why_harmless"]
 
 _KEYS: Mapping[str, Mapping[str, str]] = {
     "t2s": {
@@ -35,6 +35,6 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
 """By the network's name in layout.WEIGHT_FILES: a pattern for the whole key, and why it may go."""
 
 
-def harmless(block: str, key: str) -> bool:
-    """Whether the network called `block` does without `key`."""
-    return any(re.fullmatch(pattern, key) for pattern in _KEYS[block])
+def why_harmless(block: str, key: str) -> str | None:
+    """Why the network called `block` does without `key`; None where it does not."""
+    return next((why for pattern, why in _KEYS[block].items() if re.fullmatch(pattern, key)), None)

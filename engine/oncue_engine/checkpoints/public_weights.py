@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..tensor_file import load_tensor_file
-from .harmless_keys import harmless
+from .harmless_keys import why_harmless
 from .public_files import PublicFiles, read_t2s
 from .torch_file import as_state, read_torch_file
 
@@ -20,6 +22,7 @@ _S2MEL_PARTS = ("cfm", "length_regulator", "gpt_layer")
 _UNUSED_PART = "gpt_layer"
 """Of 2.5, whose file may have it all the same (spec 9)."""
 _ENCODER_PREFIX = "wav2vec2_bert."
+_logger = logging.getLogger(__name__)
 _ENCODER_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 
@@ -32,7 +35,11 @@ def read_public_state(files: PublicFiles, block: str, encoder_layers: int) -> di
     state = _READERS[block](files)
     if block == "encoder":
         state = {key: value for key, value in state.items() if not _beyond(key, encoder_layers)}
-    return {key: value for key, value in state.items() if not harmless(block, key)}
+    left_aside = {key: why for key in state if (why := why_harmless(block, key)) is not None}
+    for why, count in Counter(left_aside.values()).items():
+        # A user who tuned adapters learns here that they are not heard.
+        _logger.info("%s: %d keys are not used: %s", source_of(files, block).name, count, why)
+    return {key: value for key, value in state.items() if key not in left_aside}
 
 
 def source_of(files: PublicFiles, block: str) -> Path:

@@ -150,6 +150,14 @@ def test_spellings_of_the_same_weights(
     _assert_same(load_model(folder), model)
 
 
+def test_adapters_are_said_not_to_be_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    adapters = {f"gpt.h.{layer}.attn.c_attn.lora_A.weight": torch.ones(2, 64) for layer in range(2)}
+    rewrite_torch(folder / "gpt.pth", lambda raw: {**raw, **adapters})
+    with caplog.at_level("INFO"):
+        load_model(folder)
+    assert "gpt.pth: 2 keys are not used: adapters, which the released model never runs" in caplog.text
+
+
 def test_weights_may_share_their_memory(folder: Path) -> None:
     def tie(raw: dict[str, Tensor]) -> dict[str, Tensor]:
         both = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))

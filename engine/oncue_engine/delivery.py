@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .answers import AudioChunk, Event, Failed, Finished, Started
 from .errors import EngineError, GenerationFailed
 from .frontend.resample import StreamingResampler
 from .playback import Playback
-from .requests import AudioChunk, Event, Failed, Finished, PacingMode, Sampling, Started, UtteranceRequest
+from .requests import PacingMode, Sampling, UtteranceRequest
 
 __all__ = ["Delivery", "UtteranceHandle"]
 

@@ -12,9 +12,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from .baselines.crossfade import CrossFadeWay
-from .baselines.naive import NaiveWay
-from .baselines.serial import SerialPipeline
+from .answers import EngineInfo, Event, SegmentPlan, UtterancePlan
+from .baselines.opening import open_baseline
 from .conditioning import Conditioner
 from .decoding.length import Geometry, LengthRange, SegmentLength, allot, length_range
 from .delivery import UtteranceHandle
@@ -24,7 +23,6 @@ from .frontend.audio import ReferenceQuality, Waveform, decode_reference
 from .frontend.languages import language_of
 from .frontend.prompt_clip import read_prompt, report
 from .frontend.text import TextSegment
-from .kinds.indextts2 import IndexTTS2
 from .kinds.opening import open_model
 from .model.emotion_bank import normalize_weights
 from .model_interface import SpeechModel
@@ -34,15 +32,11 @@ from .request_checks import check_emotion, check_settings, clips_unsupported, wo
 from .requests import (
     EmotionWeights,
     EmotionWords,
-    EngineInfo,
-    Event,
     LengthPolicy,
     Reference,
     ReferenceOptions,
-    SegmentPlan,
     TargetSamples,
     TargetTokens,
-    UtterancePlan,
     UtteranceRequest,
 )
 from .scheduler import Scheduler
@@ -294,10 +288,4 @@ def _pipeline(model: SpeechModel, conditioner: Conditioner, options: EngineOptio
         )
     if options.pipeline == "oncue":
         return Scheduler(StageRunner(model, conditioner, resolved), lanes=resolved.lanes, max_live=_MAX_LIVE)
-    if not isinstance(model, IndexTTS2):
-        raise Unsupported("the pipelines to compare with speak IndexTTS2 only", reason="PIPELINE_UNSUPPORTED")
-    way = (NaiveWay if options.pipeline == "naive" else CrossFadeWay)(model.networks)
-    # One after the other, with all the threads there are.
-    return SerialPipeline(
-        model.prompts, conditioner, way, max_live=_MAX_LIVE, threads=max(resolved.lanes, resolved.threads)
-    )
+    return open_baseline(options.pipeline, model, conditioner, resolved, max_live=_MAX_LIVE)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 
+from .answers import EngineInfo
 from .decoding.reference_stage import REFERENCE_SAMPLING
 from .errors import InvalidRequest
 from .frontend.audio import MAX_SECONDS, MIN_SECONDS
 from .model_interface import SpeechModel
 from .options import EngineOptions
 from .request_checks import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
-from .requests import EngineInfo, Sampling
+from .requests import Sampling
 
 __all__ = ["describe", "duration_control"]
 

@@ -5,17 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+from .answers import EngineInfo
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import (
-    EMOTION_NAMES,
-    EmotionMixing,
-    EmotionWeights,
-    EmotionWords,
-    EngineInfo,
-    Reference,
-    UtteranceRequest,
-)
+from .requests import EMOTION_NAMES, EmotionMixing, EmotionWeights, EmotionWords, Reference, UtteranceRequest
 
 __all__ = [
     "HIGHEST_RATE_HZ",

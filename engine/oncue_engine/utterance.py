@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from .answers import Event
 from .conditioning import VoiceConditioning
 from .decoding.batch import Sequence, SequenceSpec
 from .delivery import Delivery
@@ -23,7 +24,7 @@ from .rendering.chunks import Chunk, ChunkPlanner, ChunkPolicy, RenderFrames
 from .rendering.flow_batch import FlowRow
 from .rendering.mel import SegmentMel, VoicePrompt
 from .rendering.wave import SegmentWave
-from .requests import Event, PacingMode
+from .requests import PacingMode
 from .script import Script
 from .speech_segment import RenderedChunk, SpeechSegment
 from .stages import Need, Stage

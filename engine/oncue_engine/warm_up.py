@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
+from .answers import Event, Failed, Finished
 from .conditioning import Conditioner, VoiceConditioning
 from .decoding.length import Geometry, allot
 from .frontend.audio import Waveform
 from .model_interface import SpeechModel
 from .options import LARGE_PARAMETERS
 from .pipeline import Pipeline
-from .requests import Event, Failed, Finished, Pacing, PacingMode, Reference, Sampling, TargetTokens, UtteranceRequest
+from .requests import Pacing, PacingMode, Reference, Sampling, TargetTokens, UtteranceRequest
 from .script import Script
 from .utterance import Utterance
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import grpc.aio
 
+from oncue_engine.answers import AudioChunk, Event, Failed, Finished, Started
 from oncue_engine.engine import Engine, UtteranceHandle
-from oncue_engine.requests import AudioChunk, Event, Failed, Finished, Started, UtteranceRequest
+from oncue_engine.requests import UtteranceRequest
 
 __all__ = ["LiveUtterance", "speaking"]
 

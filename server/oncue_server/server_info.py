@@ -9,8 +9,8 @@ import grpc.aio
 
 from oncue.v1 import server_service_pb2 as pb
 from oncue.v1 import server_service_pb2_grpc
+from oncue_engine.answers import EngineInfo
 from oncue_engine.engine import Engine
-from oncue_engine.requests import EngineInfo
 from oncue_server import limits, speech_limits
 from oncue_server.messages import duration_control_value, seconds
 from oncue_server.server_stats import server_stats

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from oncue.v1 import audio_pb2, speech_service_pb2_grpc
 from oncue.v1 import speech_service_pb2 as pb
+from oncue_engine.answers import AudioChunk, Finished, Started, UtterancePlan
 from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest
-from oncue_engine.requests import AudioChunk, Finished, Started, TargetSamples, TargetTokens, UtterancePlan
+from oncue_engine.requests import TargetSamples, TargetTokens
 from oncue_server import audio, speech_limits
 from oncue_server.live import speaking
 from oncue_server.messages import duration_control_value, seconds, weights_message

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from oncue.v1 import audio_pb2
 from oncue.v1 import speech_service_pb2 as pb
+from oncue_engine.answers import Started
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest, Overloaded, ReferenceRejected
 from oncue_engine.requests import (
@@ -24,7 +25,6 @@ from oncue_engine.requests import (
     Pacing,
     PacingMode,
     Reference,
-    Started,
     UtteranceRequest,
 )
 from oncue_server import limits, speech_limits

@@ -13,21 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from oncue_engine.answers import AudioChunk, Event, Failed, Finished, Started
 from oncue_engine.checkpoints.loaded import LoadedModel, load_model
 from oncue_engine.checkpoints.random_nano import make_random_nano
 from oncue_engine.engine import Engine, UtteranceHandle
 from oncue_engine.options import EngineOptions
-from oncue_engine.requests import (
-    AudioChunk,
-    Event,
-    Failed,
-    Finished,
-    Pacing,
-    PacingMode,
-    Reference,
-    Started,
-    UtteranceRequest,
-)
+from oncue_engine.requests import Pacing, PacingMode, Reference, UtteranceRequest
 
 
 def reference(path: Path) -> Reference:

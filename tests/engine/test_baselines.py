@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from oncue_engine.answers import AudioChunk, Event
 from oncue_engine.baselines.naive import PUBLIC_FLOW_STEPS
 from oncue_engine.baselines.serial import SerialPipeline
 from oncue_engine.checkpoints.loaded import LoadedModel
@@ -22,9 +23,7 @@ from oncue_engine.options import EngineOptions, PipelineName
 from oncue_engine.rendering.chunks import Chunk
 from oncue_engine.rendering.crossfade import CrossFade, FadeSpan, fade_tokens
 from oncue_engine.requests import (
-    AudioChunk,
     EmotionWeights,
-    Event,
     LengthPolicy,
     Pacing,
     PacingMode,

@@ -9,17 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oncue_engine.answers import Started
 from oncue_engine.errors import InvalidRequest
 from oncue_engine.model.emotion_bank import EMOTION_BIAS
-from oncue_engine.requests import (
-    EMOTION_NAMES,
-    EmotionMixing,
-    EmotionWeights,
-    LengthPolicy,
-    Reference,
-    Started,
-    TargetTokens,
-)
+from oncue_engine.requests import EMOTION_NAMES, EmotionMixing, EmotionWeights, LengthPolicy, Reference, TargetTokens
 
 if TYPE_CHECKING:
     from .conftest import Recorder, Speaker

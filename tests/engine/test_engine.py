@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from oncue_engine.answers import Started
 from oncue_engine.engine import Engine
 from oncue_engine.errors import EngineError, InvalidRequest, LengthInfeasible, ReferenceRejected
 from oncue_engine.frontend.resample import resample
@@ -23,7 +24,6 @@ from oncue_engine.requests import (
     PacingMode,
     Reference,
     Sampling,
-    Started,
     TargetSamples,
     TargetTokens,
     UtteranceRequest,

@@ -13,18 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from oncue_engine.answers import Started
 from oncue_engine.engine import Engine
 from oncue_engine.errors import GenerationFailed, InvalidRequest, Unsupported
 from oncue_engine.options import EngineOptions
-from oncue_engine.requests import (
-    EMOTION_NAMES,
-    EmotionWeights,
-    EmotionWords,
-    LengthPolicy,
-    Reference,
-    Started,
-    TargetTokens,
-)
+from oncue_engine.requests import EMOTION_NAMES, EmotionWeights, EmotionWords, LengthPolicy, Reference, TargetTokens
 
 if TYPE_CHECKING:
     from .conftest import Speaker

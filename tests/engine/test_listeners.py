@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from oncue_engine.answers import AudioChunk, Event
 from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest, OutOfMemory, Overloaded
 from oncue_engine.options import EngineOptions
-from oncue_engine.requests import AudioChunk, Event, Pacing, PacingMode, Priority, Reference, TargetTokens
+from oncue_engine.requests import Pacing, PacingMode, Priority, Reference, TargetTokens
 
 from .conftest import Recorder, Speaker
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from oncue_engine.answers import AudioChunk, Event, Started
 from oncue_engine.checkpoints.config import read_config
 from oncue_engine.checkpoints.loaded import LoadedModel, load_model
 from oncue_engine.checkpoints.random_cosyvoice2 import make_random_cosyvoice2
@@ -28,18 +29,7 @@ from oncue_engine.errors import GenerationFailed, InvalidRequest, Unsupported
 from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.kinds.indextts2_prompts import IndexTTS2Voice
 from oncue_engine.options import EngineOptions
-from oncue_engine.requests import (
-    AudioChunk,
-    Event,
-    LengthPolicy,
-    Pacing,
-    PacingMode,
-    Reference,
-    Sampling,
-    Started,
-    TargetSamples,
-    TargetTokens,
-)
+from oncue_engine.requests import LengthPolicy, Pacing, PacingMode, Reference, Sampling, TargetSamples, TargetTokens
 
 from .conftest import Recorder, Speaker
 

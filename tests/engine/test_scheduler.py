@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from oncue_engine.answers import AudioChunk, Event, Finished, Started
 from oncue_engine.engine import Engine, UtteranceHandle
 from oncue_engine.errors import EngineError, Overloaded
 from oncue_engine.frontend.phones import phone_id
 from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.playback import Playback
-from oncue_engine.requests import AudioChunk, Event, Finished, Pacing, PacingMode, Reference, Started, TargetTokens
+from oncue_engine.requests import Pacing, PacingMode, Reference, TargetTokens
 
 if TYPE_CHECKING:
     from .conftest import Recorder, Speaker

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oncue_engine.answers import AudioChunk, Event, Failed, Finished
 from oncue_engine.engine import Engine
 from oncue_engine.errors import InvalidRequest
 from oncue_engine.options import EngineOptions
-from oncue_engine.requests import AudioChunk, Event, Failed, Finished, Pacing, PacingMode, Reference, UtteranceRequest
+from oncue_engine.requests import Pacing, PacingMode, Reference, UtteranceRequest
 from oncue_engine.seams import Renderings, three_ways
 
 TEXT = "When the rain finally stopped, we packed our bags and drove slowly back to the city."

@@ -14,9 +14,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from oncue.v1 import speech_service_pb2 as pb
+from oncue_engine.answers import Event
 from oncue_engine.errors import InvalidRequest
 from oncue_engine.options import EngineOptions
-from oncue_engine.requests import Event, Priority, UtteranceRequest
+from oncue_engine.requests import Priority, UtteranceRequest
 from oncue_server.app import RunningServer, serving
 from oncue_server.running import RunningStreams
 from oncue_server.scheduling import Scheduling, scheduling

@@ -189,9 +189,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
         save_file(apart, path)
     except SafetensorError as error:
         full = "No space left" in str(error)
-        raise CheckpointError(
-            f"{path} cannot be written: {error}", reason="DISK_FULL" if full else ""
-        ) from error
+        raise CheckpointError(f"{path} cannot be written: {error}", reason="DISK_FULL" if full else "") from error
 
 
 def _sync(path: Path) -> None:

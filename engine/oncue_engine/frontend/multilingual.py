@@ -15,6 +15,7 @@ from itertools import pairwise
 from oncue_engine.frontend.japanese import JapaneseWords
 from oncue_engine.frontend.marks import MARK, Pronounced, UnreadablePronunciation
 from oncue_engine.frontend.normalize import PublicNormaliser
+from oncue_engine.frontend.punctuation import plain_marks
 from oncue_engine.frontend.tiktoken_tokenizer import PRONUNCIATION_MARKS
 from oncue_engine.frontend.tracked_text import TrackedText
 
@@ -28,18 +29,6 @@ _LOWER, _UPPER = frozenset(("zh", "en", "ja")), frozenset(("es",))
 _KANA = re.compile("[\u3040-\u309f]+|[\u30a0-\u30ff]+")
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _OTHER_BLANK = re.compile(r"[\r\t]")
-
-_MARK_GROUPS = (
-    ("：；;，、:", ","),
-    ("。", "."),
-    ("！", "!"),
-    ("？", "?"),
-    ("\n", " "),
-    ("·—～~", "-"),
-    ('“”"‘’（）()《》【】[]「」', "'"),
-)
-_PLAIN = {character: plain for group, plain in _MARK_GROUPS for character in group}
-_PUNCTUATION = re.compile(rf"\.\.\.|,,,|……|[{re.escape(''.join(_PLAIN))}]")
 
 
 class MultilingualNormaliser:
@@ -55,7 +44,7 @@ class MultilingualNormaliser:
         Raises Unsupported (LANGUAGE_PACKAGE_MISSING).
         """
         text = text.sub(_OTHER_BLANK, lambda match: " ")
-        text = text.sub(_PUNCTUATION, lambda match: _PLAIN.get(match.group(), "…"))
+        text = plain_marks(text)
         if language in _NORMALISED:
             text = self._public.read(text, language)
         if language in _LOWER:

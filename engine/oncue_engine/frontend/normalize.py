@@ -25,6 +25,7 @@ from wetext import Normalizer  # type: ignore[import-untyped]
 
 from oncue_engine.frontend.marks import FIRST_PLACEHOLDER, PLACEHOLDER, NamedMarks, without_marks
 from oncue_engine.frontend.pinyin import PINYIN, correct_pinyin
+from oncue_engine.frontend.punctuation import plain_marks
 from oncue_engine.frontend.tracked_text import TrackedText
 
 __all__ = ["PublicNormaliser", "uses_chinese_rules"]
@@ -48,18 +49,6 @@ _LOOK_AHEAD_OLD, _LOOK_AHEAD_NEW = 10, 30
 _MARK_PENALTY = 4
 """A mark that agrees says less than a word that does: "12.50" has a point, and so has the end of the sentence."""
 _ESCAPED = re.compile(r"\\([\"\\])")
-
-_CHARACTER_GROUPS = (
-    ("：；;，、:", ","),
-    ("。", "."),
-    ("！", "!"),
-    ("？", "?"),
-    ("\n", " "),
-    ("·—～~", "-"),
-    ('“”"‘’（）()《》【】[]「」', "'"),
-)
-_CHARACTERS = {character: plain for group, plain in _CHARACTER_GROUPS for character in group}
-_CHARACTER_MAP = re.compile(rf"[{re.escape(''.join(_CHARACTERS))}]|\.\.\.|,,,|……")
 
 
 def uses_chinese_rules(text: str) -> bool:
@@ -120,7 +109,7 @@ class PublicNormaliser:
             tracked = tracked.sub(_DOTTED_NUMBER, _keep_points)
             tracked = names.back(_apply(self._english, tracked, names.pattern))
         tracked = tracked.sub(re.compile(rf"\s*{hyphen}\s*"), lambda match: "-")
-        tracked = tracked.sub(_CHARACTER_MAP, lambda match: _CHARACTERS.get(match.group(), "…"))
+        tracked = plain_marks(tracked)
         if language == "zh":
             tracked = tracked.sub(re.compile(r"\$"), lambda match: ".")
         return tracked

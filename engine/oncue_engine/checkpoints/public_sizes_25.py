@@ -67,6 +67,8 @@ def public_sizes_25(size: PublicSize) -> PublicSizes25:
     gpt["number_text_tokens"] = num_ranks + len(special_tokens())
     config["semantic_codec"]["downsample_scale"] = 2
     s2mel.pop("gpt_layer_widths", None)
-    for name in ("gpt_checkpoint", "s2mel_checkpoint", "w2v_stat", "emo_matrix", "spk_matrix"):
+    for name in ("w2v_stat", "emo_matrix", "spk_matrix"):
         config[name] = f"/elsewhere/{config[name]}"
+    # What these were called in training: no files of the release.
+    config |= {"gpt_checkpoint": "/elsewhere/checkpoint_5000.pth", "s2mel_checkpoint": "/elsewhere/DiT_10000.pth"}
     return PublicSizes25(config, older.encoder, older.vocoder, num_ranks, older.language_model)

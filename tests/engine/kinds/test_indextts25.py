@@ -23,6 +23,7 @@ from oncue_engine.kinds.indextts2 import IndexTTS2
 from oncue_engine.kinds.indextts2_prompts import IndexTTS2Voice
 from oncue_engine.kinds.indextts25 import IndexTTS25
 from oncue_engine.kinds.opening import open_model
+from oncue_engine.model.codec import SemanticCodec
 from oncue_engine.model.t2s import T2S
 from oncue_engine.options import EngineOptions
 from oncue_engine.requests import EmotionWeights, LengthPolicy, TargetSamples, TargetTokens
@@ -70,9 +71,10 @@ def test_the_engine_says_what_it_is(newer: Speaker) -> None:
 def test_the_public_size_has_as_many_tensors_and_parameters_as_the_released_one() -> None:
     config = public_sizes_25("full").parsed()
     with torch.device("meta"):
-        t2s = T2S(config.t2s)
+        t2s, codec = T2S(config.t2s), SemanticCodec(config.codec)
     assert len(t2s.state_dict()) == 456
     assert sum(parameter.numel() for parameter in t2s.parameters()) == pytest.approx(812e6, rel=1e-3)
+    assert len(codec.state_dict()) == 243 - 2, "two of the file's are halves of a weight norm"
     assert config.t2s.conditioning_rows == 3 and t2s.text_embedding.num_embeddings == 60_510
 
 

@@ -228,7 +228,7 @@ class Engine:
     def _check(self, request: UtteranceRequest) -> tuple[list[TextSegment], LengthRange, tuple[SegmentLength, ...]]:
         check_settings(request)
         check_emotion(request, self._info)
-        language = language_of(request.language, self._info.languages)
+        language = language_of(request.language, self._model.speech.languages)
         segments = self._text.segments(request.text, request.lexicon, language)
         natural = self._natural(segments)
         limits = length_range(natural, self._geometry, request.sample_rate_hz)

@@ -42,7 +42,7 @@ def describe(model: SpeechModel, name: str, options: EngineOptions, *, max_live:
         model=name,
         fingerprint=model.fingerprint,
         version=importlib.metadata.version("oncue"),
-        languages=speech.languages,
+        languages=model.text.readable(speech.languages),
         emotions=model.emotions,
         emotion_from_clips=model.takes_emotion_clips,
         emotion_from_words=model.emotion_words is not None,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import shlex
 import threading
+from importlib.util import find_spec
 from typing import Any
 
 from oncue_engine.errors import Unsupported
 from oncue_engine.frontend.tracked_text import TrackedText
 
-__all__ = ["JapaneseWords"]
+__all__ = ["JapaneseWords", "is_installed"]
+
+
+def is_installed() -> bool:
+    """Whether the extra is there."""
+    return all(find_spec(name) is not None for name in ("fugashi", "unidic_lite"))
 
 
 class JapaneseWords:

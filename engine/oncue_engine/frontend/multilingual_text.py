@@ -10,6 +10,7 @@ from pathlib import Path
 from oncue_engine.errors import InvalidRequest
 from oncue_engine.frontend.annotations import mark_annotations
 from oncue_engine.frontend.glossary import glossary_lexicon
+from oncue_engine.frontend.japanese import is_installed
 from oncue_engine.frontend.languages import guess_language
 from oncue_engine.frontend.lexicon import Lexicon, replace_terms
 from oncue_engine.frontend.marks import MARK, Marks, without_marks
@@ -46,6 +47,10 @@ class MultilingualText:
     def served(self, glossary: Path | None, *, public_cuts: bool) -> MultilingualText:
         """With a server's glossary if any. Segments are always cut by the public rule. Raises CheckpointError."""
         return self if glossary is None else self.with_glossary(glossary)
+
+    def readable(self, languages: tuple[str, ...]) -> tuple[str, ...]:
+        """Without Japanese where its packages are not installed."""
+        return tuple(language for language in languages if language != "ja" or is_installed())
 
     @property
     def filler_id(self) -> int:

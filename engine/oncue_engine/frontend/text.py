@@ -72,6 +72,9 @@ class TextReader(Protocol):
         Raises CheckpointError.
         """
 
+    def readable(self, languages: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the model's languages whose text can be read on this machine."""
+
     def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
         """At least one segment; `language`: one that the model speaks, or empty where the text is to tell.
 
@@ -113,6 +116,10 @@ class TextFrontend:
         """
         text = self if glossary is None else self.with_glossary(glossary)
         return replace(text, whole_sentences=False) if public_cuts else text
+
+    def readable(self, languages: tuple[str, ...]) -> tuple[str, ...]:
+        """All of them."""
+        return languages
 
     def segments(self, text: str, lexicon: Sequence[LexiconEntry] = (), language: str = "") -> list[TextSegment]:
         """At least one segment, each with something to pronounce and at most `max_pieces` pieces.

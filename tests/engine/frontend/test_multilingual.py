@@ -198,6 +198,7 @@ from oncue_engine.frontend.multilingual_text import MultilingualText
 from oncue_engine.frontend.tiktoken_tokenizer import TiktokenTokenizer
 frontend = MultilingualText(TiktokenTokenizer(Path({str(tmp_path / "small.tiktoken")!r})), 40, max_chars=100)
 assert frontend.segments("hola", language="es")
+assert frontend.readable(("es", "ja")) == ("es",)
 try:
     frontend.segments("テスト", language="ja")
 except Unsupported as error:

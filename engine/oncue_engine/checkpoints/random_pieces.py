@@ -87,7 +87,10 @@ def _lines(words: int, characters: int) -> Iterator[str]:
     for _ in range(_SYLLABLE_WEIGHT):
         for start in range(0, min(len(syllables), characters), _LINE_WORDS):
             yield " ".join(syllables[start : start + _LINE_WORDS])
-    yield " ".join(_common_characters()[:characters])
+    # A line may not be long: the trainer leaves such lines out, and says nothing.
+    shown = _common_characters()[:characters]
+    for start in range(0, len(shown), _LINE_WORDS):
+        yield " ".join(shown[start : start + _LINE_WORDS])
     yield _MARKS
 
 

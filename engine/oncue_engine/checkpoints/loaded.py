@@ -150,8 +150,9 @@ def _text_frontend(config: ModelConfig, folder: Path, glossary: Path) -> TextRea
 
 
 def _pace(path: Path, text: TextReader, token_rate_hz: float) -> Pace:
-    if isinstance(text, MultilingualText) and not path.exists():
-        return guessed_pace(text.tokenizer, token_rate_hz)
+    tokenizer = text.tokenizer if isinstance(text, TextFrontend | MultilingualText) else None
+    if isinstance(tokenizer, TiktokenTokenizer | SentencePieceTokenizer) and not path.exists():
+        return guessed_pace(tokenizer, token_rate_hz)
     return read_pace(path, token_rate_hz)
 
 

@@ -67,6 +67,12 @@ class SentencePieceTokenizer:
     def unknown_id(self) -> int:
         return int(self._processor.unk_id())
 
+    def piece_bytes(self, index: int) -> bytes:
+        """UTF-8 of what a piece stands for, without its blank; empty for start, stop and unknown."""
+        if self._processor.is_control(index) or self._processor.is_unknown(index):
+            return b""
+        return str(self._processor.id_to_piece(index)).replace("▁", "").encode()
+
     def pronounce(self, word: str, pronunciation: str) -> tuple[str, ...]:
         """Pieces of pinyin with tones, and what is written with letters or CJK characters, apart by blanks.
 

@@ -81,8 +81,8 @@ class TiktokenTokenizer:
         return self._special[name]
 
     def piece_bytes(self, index: int) -> bytes:
-        """What a piece stands for. KeyError."""
-        return self._encoding.decode_single_token_bytes(index)
+        """What a piece stands for; empty for special tokens. KeyError."""
+        return b"" if index >= self.num_ranks else self._encoding.decode_single_token_bytes(index)
 
     def count(self, text: str, allowed: frozenset[str] = frozenset()) -> int:
         """Pieces of a text, those that vanish included; `allowed` special tokens are one each."""

@@ -120,6 +120,11 @@ class Conditioner:
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
+    def prompts(self) -> PromptEncoder:
+        """What it keeps the results of."""
+        return self._prompts
+
+    @property
     def prompt_encodes(self) -> int:
         """Passes of the semantic encoder over a prompt, since the start."""
         return self._prompts.passes - self._uncounted

@@ -46,7 +46,6 @@ class StageRunner:
     def __init__(self, model: SpeechModel, conditioner: Conditioner, options: ResolvedOptions) -> None:
         """CheckpointError LOOK_AHEAD_TOO_LONG where the model's rows need more tokens than chunks see."""
         speech = model.speech
-        self._prompts = model.prompts
         self._conditioner = conditioner
         self._tokens = model.token_stage(options)
         renderer = model.renderer(options)
@@ -103,25 +102,16 @@ class StageRunner:
                 for utterance in work.utterances:
                     utterance.deliver(now_s)
             case Stage.PROMPT | Stage.PREFILL:
-                step = self._prompt if work.stage is Stage.PROMPT else self._prefill
+                prompting = work.stage is Stage.PROMPT
                 for utterance in work.utterances:
                     try:
-                        step(utterance)
+                        if prompting:
+                            prepare_prompts(self._conditioner, utterance)
+                        else:
+                            self._prefill(utterance)
                     except Exception as error:
                         _fail(utterance, error)
         return []
-
-    def _prompt(self, utterance: Utterance) -> None:
-        script, before = utterance.script, self._conditioner.prompt_encodes
-        voice, emotion = prepare_prompts(
-            self._conditioner,
-            self._prompts,
-            script.request,
-            script.voice_clip,
-            script.emotion_clip,
-        )
-        utterance.prompt_encodes += self._conditioner.prompt_encodes - before
-        utterance.voice, utterance.emotion = voice, emotion
 
     def _prefill(self, utterance: Utterance) -> None:
         assert utterance.voice is not None and utterance.emotion is not None

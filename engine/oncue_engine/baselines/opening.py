@@ -22,4 +22,4 @@ def open_baseline(
         raise Unsupported("the pipelines to compare with speak IndexTTS2 only", reason="PIPELINE_UNSUPPORTED")
     way = (NaiveWay if name == "naive" else CrossFadeWay)(model.networks)
     threads = max(options.lanes, options.threads)
-    return SerialPipeline(model.prompts, conditioner, way, max_live=max_live, threads=threads)
+    return SerialPipeline(conditioner, way, max_live=max_live, threads=threads)

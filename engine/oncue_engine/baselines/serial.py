@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..conditioning import Conditioner, PromptEncoder, VoiceConditioning
+from ..conditioning import Conditioner, VoiceConditioning
 from ..errors import GenerationFailed, Overloaded
 from ..prompting import prepare_prompts
 from ..script import Script
@@ -78,11 +78,9 @@ class _Live:
 class SerialPipeline:
     """`pipeline.Pipeline` around one way of speaking."""
 
-    def __init__(
-        self, prompts: PromptEncoder, conditioner: Conditioner, way: Way, *, max_live: int, threads: int
-    ) -> None:
+    def __init__(self, conditioner: Conditioner, way: Way, *, max_live: int, threads: int) -> None:
         self.clock = StageClock()
-        self._prompt_encoder, self._conditioner, self._way = prompts, conditioner, way
+        self._conditioner, self._way = conditioner, way
         self._max_live = max_live
         self._threads = threads
         # Guards all below, and every delivery: one thread pushes audio, another sends it.
@@ -207,16 +205,8 @@ class SerialPipeline:
 
     def _prompts(self, utterance: Utterance) -> tuple[VoiceConditioning, Tensor]:
         if utterance.voice is None or utterance.emotion is None:
-            script, before = utterance.script, self._conditioner.prompt_encodes
             with self.clock.measure("prompt"):
-                utterance.voice, utterance.emotion = prepare_prompts(
-                    self._conditioner,
-                    self._prompt_encoder,
-                    script.request,
-                    script.voice_clip,
-                    script.emotion_clip,
-                )
-            utterance.prompt_encodes += self._conditioner.prompt_encodes - before
+                return prepare_prompts(self._conditioner, utterance)
         return utterance.voice, utterance.emotion
 
     # The thread that sends

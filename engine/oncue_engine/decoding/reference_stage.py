@@ -21,14 +21,12 @@ from .batch import Sequence, SequenceSpec
 from .beam_search import BeamLimits, BeamOptions, BeamSearch
 from .reference import latent_pass
 from .sampling import Draws
+from .slots import CACHE_BYTES, MAX_SLOTS
 
 __all__ = ["REFERENCE_SAMPLING", "ReferenceStage"]
 
 REFERENCE_SAMPLING = Sampling(temperature=0.8, top_k=30, top_p=0.8, repetition_penalty=10.0)
 """The public defaults (spec 1.3)."""
-
-_MAX_SLOTS = 16
-_CACHE_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +41,7 @@ class _Running:
 class ReferenceStage:
     """The searches that are running, each in a slot. Used by one thread."""
 
-    def __init__(self, t2s: T2S, beams: int, capacity: int, *, cache_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(self, t2s: T2S, beams: int, capacity: int, *, cache_bytes: int = CACHE_BYTES) -> None:
         """`capacity`: the most positions of one beam, prefix and tokens together.
 
         `cache_bytes`: keys and values of all beams together; one search runs in any case. A cache is as long as its own
@@ -55,7 +53,7 @@ class ReferenceStage:
         self._position_bytes = beams * 2 * config.layers * config.model_dim * weight.element_size()
         self._longest_bytes = capacity * self._position_bytes
         self._cache_bytes = cache_bytes
-        self._free = list(range(_MAX_SLOTS))
+        self._free = list(range(MAX_SLOTS))
         self._running: dict[int, _Running] = {}
         """By slot."""
         self._used_bytes = 0

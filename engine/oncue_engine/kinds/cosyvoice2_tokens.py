@@ -16,14 +16,12 @@ from transformers import DynamicCache
 from ..checkpoints.cosyvoice2_config import CosyVoice2Config
 from ..conditioning import VoiceConditioning
 from ..decoding.batch import Sequence, SequenceSpec
+from ..decoding.slots import slots_within
 from ..model.cosyvoice2.language_model import SpeechLanguageModel
 from .cosyvoice2_prompts import CosyVoice2Voice
 
 __all__ = ["CosyVoice2Tokens"]
 
-_MAX_SLOTS = 16
-_CACHE_BYTES = 2 * 2**30
-"""Keys and values of all slots; a model of the public size has all of them within it."""
 _NO_LATENT = np.zeros(0, dtype=np.float32)
 
 
@@ -80,8 +78,8 @@ class CosyVoice2Tokens:
 
 
 def _slots(config: CosyVoice2Config, prompt_codes: int) -> int:
-    """Segments whose tokens are drawn at once: as many as the memory for caches has room for, at least one."""
+    """Segments whose tokens are drawn at once."""
     llm, speech = config.llm, config.speech
     positions = 2 + speech.max_segment_pieces + prompt_codes + speech.max_segment_tokens
     numbers = positions * llm.layers * llm.key_heads * (llm.width // llm.heads) * 2
-    return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (numbers * 4)))
+    return slots_within(numbers * 4)

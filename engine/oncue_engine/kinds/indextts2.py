@@ -12,6 +12,7 @@ from ..checkpoints.loaded import LoadedModel
 from ..conditioning import VoiceConditioning
 from ..decoding.batch import Sequence, SequenceSpec, TokenBatch, prefix_rows
 from ..decoding.reference_stage import ReferenceStage
+from ..decoding.slots import slots_within
 from ..model.packed_vocoder import inference_form
 from ..options import ResolvedOptions
 from ..rendering.flow_batch import FlowBatch
@@ -21,10 +22,6 @@ from .indextts2_prompts import IndexTTS2Prompts, IndexTTS2Voice
 from .indextts_family import IndexTTSFamily
 
 __all__ = ["IndexTTS2", "IndexTTS2Renderer", "IndexTTS2Semantics", "IndexTTS2Tokens", "renderer_with"]
-
-_MAX_SLOTS = 16
-_CACHE_BYTES = 2 * 2**30
-"""Key/value cache for all slots; a model of the public size gets fewer of them."""
 
 
 class IndexTTS2(IndexTTSFamily):
@@ -51,16 +48,17 @@ class IndexTTS2Tokens:
     def __init__(self, networks: LoadedModel, options: ResolvedOptions) -> None:
         self._t2s = networks.t2s
         self._experiment = options.duration_row_experiment
-        speech = networks.config.speech
+        speech, t2s = networks.config.speech, networks.config.t2s
         longest = speech.max_segment_pieces + 2 + speech.max_segment_tokens + 1
-        capacity = networks.config.t2s.conditioning_rows + longest
+        capacity = t2s.conditioning_rows + longest
         self._batch: TokenBatch | ReferenceStage
         if options.beams is not None:
             self._batch = ReferenceStage(networks.t2s, options.beams, capacity)
             return
         self._batch = TokenBatch(
             networks.t2s,
-            _slots(networks),
+            # Counted in float32, whatever the cache holds.
+            slots_within(capacity * t2s.layers * t2s.model_dim * 2 * 4),
             capacity,
             precision=options.weights,
             threads=options.threads,
@@ -124,10 +122,3 @@ class IndexTTS2Semantics:
     def regulate(self, rows: Tensor) -> Tensor:
         """[F,D] -> [F,C] (spec 6.2)."""
         return self._s2mel.regulate(rows)
-
-
-def _slots(networks: LoadedModel) -> int:
-    """Segments whose tokens are drawn at once: as many as the cache has room for, at least one."""
-    t2s, speech = networks.config.t2s, networks.config.speech
-    positions = t2s.conditioning_rows + speech.max_segment_pieces + speech.max_segment_tokens + 3
-    return max(1, min(_MAX_SLOTS, _CACHE_BYTES // (positions * t2s.layers * t2s.model_dim * 2 * 4)))

@@ -8,7 +8,15 @@ from dataclasses import fields
 from .answers import EngineInfo
 from .decoding.sampling import check_sampling
 from .errors import InvalidRequest, Unsupported
-from .requests import EMOTION_NAMES, EmotionMixing, EmotionWeights, EmotionWords, Reference, UtteranceRequest
+from .requests import (
+    EMOTION_NAMES,
+    MAX_EMOTION_WEIGHT,
+    EmotionMixing,
+    EmotionWeights,
+    EmotionWords,
+    Reference,
+    UtteranceRequest,
+)
 
 __all__ = [
     "HIGHEST_RATE_HZ",
@@ -20,7 +28,6 @@ __all__ = [
 ]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
-_MAX_EMOTION_WEIGHT = 1.2
 
 
 def check_settings(request: UtteranceRequest) -> None:
@@ -103,12 +110,12 @@ def _check_unmixed(mixing: EmotionMixing) -> None:
 
 def _check_weights(weights: tuple[float, ...], info: EngineInfo) -> None:
     supported = info.emotions
-    if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= _MAX_EMOTION_WEIGHT for w in weights):
+    if len(weights) != len(EMOTION_NAMES) or not all(0.0 <= w <= MAX_EMOTION_WEIGHT for w in weights):
         raise InvalidRequest(
-            f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {_MAX_EMOTION_WEIGHT}",
+            f"emotion weights must be {len(EMOTION_NAMES)} numbers in 0 to {MAX_EMOTION_WEIGHT}",
             reason="EMOTION_VECTOR_INVALID",
             field="emotion.weights",
-            metadata={"min": "0", "max": str(_MAX_EMOTION_WEIGHT), "names": ",".join(EMOTION_NAMES)},
+            metadata={"min": "0", "max": str(MAX_EMOTION_WEIGHT), "names": ",".join(EMOTION_NAMES)},
         )
     if not supported:
         raise Unsupported(

@@ -14,6 +14,7 @@ import numpy as np
 
 __all__ = [
     "EMOTION_NAMES",
+    "MAX_EMOTION_WEIGHT",
     "EmotionMixing",
     "EmotionWeights",
     "EmotionWords",
@@ -32,6 +33,8 @@ __all__ = [
 
 EMOTION_NAMES: tuple[str, ...] = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
 """The public order of emotion weights (spec 4.1)."""
+MAX_EMOTION_WEIGHT = 1.2
+"""The largest weight of one emotion (spec 4.4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from oncue.v1 import emotion_pb2
 from oncue_engine.errors import InvalidRequest, Unsupported
-from oncue_engine.requests import EMOTION_NAMES, EmotionWeights
+from oncue_engine.requests import EMOTION_NAMES, MAX_EMOTION_WEIGHT, EmotionWeights
 
 __all__ = [
     "MAX_INLINE_AUDIO_BYTES",
@@ -27,7 +27,6 @@ __all__ = [
 MAX_INLINE_AUDIO_BYTES = 3 * 1024 * 1024
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 MAX_UPLOAD_PART_BYTES = 256 * 1024
-MAX_EMOTION_WEIGHT = 1.2
 MAX_DISPLAY_NAME_CHARS = 128
 MAX_LABELS = 32
 MAX_LABEL_KEY_CHARS = 63

@@ -10,7 +10,7 @@ import yaml
 
 from ..errors import CheckpointError
 
-__all__ = ["CONFIG_FILE", "DEFAULT_KIND", "model_kind", "parse_config_file"]
+__all__ = ["CONFIG_FILE", "DEFAULT_KIND", "model_kind", "parse_config_file", "top_level_fields"]
 
 CONFIG_FILE = "config.yaml"
 DEFAULT_KIND = "indextts2"
@@ -20,11 +20,16 @@ _Parsed = TypeVar("_Parsed")
 
 def model_kind(folder: Path) -> str:
     """`kind` in `folder/config.yaml`; DEFAULT_KIND where it says none, or where reading it will say what is wrong."""
+    return str(top_level_fields(folder).get("kind", DEFAULT_KIND))
+
+
+def top_level_fields(folder: Path) -> Mapping[str, Any]:
+    """Of `folder/config.yaml`; none for a file that is missing or damaged, which is said when it is read in earnest."""
     try:
         raw = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return DEFAULT_KIND
-    return str(raw.get("kind", DEFAULT_KIND)) if isinstance(raw, dict) else DEFAULT_KIND
+        return {}
+    return raw if isinstance(raw, dict) else {}
 
 
 def parse_config_file(folder: Path, kind: str, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed:

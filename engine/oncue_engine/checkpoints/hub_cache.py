@@ -67,7 +67,7 @@ def read_ref(cache: Path, name: str, revision: str) -> str:
     """The commit that some tool has found a branch or tag to be; empty where none has."""
     try:
         return (_repository_folder(cache, name) / "refs" / revision).read_text(encoding="utf-8").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return ""
 
 

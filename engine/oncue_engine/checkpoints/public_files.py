@@ -11,19 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any
 
-import yaml
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .config_file import CONFIG_FILE, top_level_fields
 from .family import Family, tell_family
-from .hub_cache import default_cache
-from .layout import PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
+from .hub_cache import commits_here, default_cache, read_ref, snapshot_folder
+from .layout import GLOSSARY_FILE, PUBLIC_WORDS_FOLDER, RANKS_FILE, SENTENCEPIECE_FILE
 from .torch_file import as_state, read_torch_file
 
 __all__ = [
-    "MODEL_REPOSITORY",
     "OTHER_REPOSITORIES",
     "PublicFiles",
     "find_public_files",
@@ -31,8 +29,6 @@ __all__ = [
     "read_t2s",
 ]
 
-MODEL_REPOSITORY = "IndexTeam/IndexTTS-2"
-_CONFIG_FILE = "config.yaml"
 _OWN_CACHE = "hf_cache"
 
 
@@ -75,7 +71,7 @@ class PublicFiles:
 _NO_SOURCES = ("folder", "family", "emotion_model", "glossary")
 
 _OWN_FILES = {
-    "config": _CONFIG_FILE,
+    "config": CONFIG_FILE,
     "gpt": "gpt.pth",
     "s2mel": "s2mel.pth",
     "pieces": SENTENCEPIECE_FILE,
@@ -92,7 +88,6 @@ _NAMED_IN_CONFIG = {
     "emotion_matrix": "emo_matrix",
 }
 """Fields of config.yaml that may name the file otherwise: fine-tuned weights beside the released ones."""
-_GLOSSARY_FILE = "glossary.yaml"
 
 OTHER_REPOSITORIES: Mapping[str, Mapping[str, str]] = {
     "facebook/w2v-bert-2.0": {"encoder": "model.safetensors"},
@@ -116,7 +111,7 @@ _SHORT_NAMES: Mapping[str, Mapping[str, str]] = {
 
 def is_public_folder(folder: Path) -> bool:
     """Whether it is meant as a public model: a config.yaml, and weights as the public files have them."""
-    if not (folder / _CONFIG_FILE).is_file():
+    if not (folder / CONFIG_FILE).is_file():
         return False
     return any((folder / _OWN_FILES[name]).is_file() for name in ("gpt", "s2mel")) or any(folder.glob("gpt*.pth"))
 
@@ -158,7 +153,7 @@ def find_public_files(
         found["encoder_config"] = config
     if (words := folder / PUBLIC_WORDS_FOLDER).is_dir():
         found["emotion_model"] = words
-    if (glossary := folder / _GLOSSARY_FILE).is_file():
+    if (glossary := folder / GLOSSARY_FILE).is_file():
         found["glossary"] = glossary
     return PublicFiles(folder=folder, family=family, **found)  # type: ignore[arg-type]
 
@@ -181,7 +176,7 @@ def _own_names(folder: Path) -> tuple[Family, dict[str, str]]:
     The weights tell which model it is; where they are missing, its other files.
     """
     names = dict(_OWN_FILES)
-    config = _top_level(folder / _CONFIG_FILE)
+    config = top_level_fields(folder)
     for field, key in _NAMED_IN_CONFIG.items():
         value = config.get(key)
         # Some released configs hold paths of the machine they were written on: only the name counts.
@@ -203,29 +198,10 @@ def read_t2s(path: Path) -> dict[str, Tensor]:
     return as_state(inner if isinstance(inner, Mapping) else raw, path.name)
 
 
-def _top_level(path: Path) -> Mapping[str, Any]:
-    """Top-level fields; nothing for a file that is missing or damaged, which is said when it is read in earnest."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return raw if isinstance(raw, dict) else {}
-
-
 def _snapshots(repository: str, caches: Sequence[Path]) -> Iterator[Path]:
     """Snapshots of a repository: of each cache the one that refs/main names, then all others, newest first."""
     for cache in caches:
-        root = cache / f"models--{repository.replace('/', '--')}"
-        try:
-            others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        except OSError:
-            continue
-        main = _main(root)
-        yield from sorted(others, key=lambda path: path.name != main)
-
-
-def _main(root: Path) -> str:
-    try:
-        return (root / "refs" / "main").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+        main = read_ref(cache, repository, "main")
+        places = [snapshot_folder(cache, repository, commit) for commit in commits_here(cache, repository)]
+        places.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        yield from sorted(places, key=lambda path: path.name != main)

@@ -14,8 +14,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from torch import Tensor
 
+from ..tensor_file import as_float16
 from .config_file import CONFIG_FILE
 from .cosyvoice2 import COSYVOICE2_WEIGHTS, TEXT_PIECES_FILE, CosyVoice2Networks
 from .cosyvoice2_config import COSYVOICE2_KIND, read_cosyvoice2_config
@@ -101,8 +101,7 @@ def make_random_cosyvoice2(folder: Path, seed: int = 0) -> Path:
         networks = CosyVoice2Networks.fresh(config)
         _enliven(networks)
     for name, network in networks.named().items():
-        tensors = {key: _half(value) for key, value in network.state_dict().items()}
-        save_file(tensors, folder / COSYVOICE2_WEIGHTS[name])
+        save_file(as_float16(network.state_dict()), folder / COSYVOICE2_WEIGHTS[name])
     tokenizer = _pieces()
     tokenizer.save(str(folder / TEXT_PIECES_FILE))
     (folder / PACE_FILE).write_text(json.dumps(_pace(tokenizer)), encoding="utf-8")
@@ -130,10 +129,6 @@ def _pace(tokenizer: Tokenizer) -> dict[str, Any]:
     spelt = [str(tokenizer.id_to_token(index)) for index in range(tokenizer.get_vocab_size())]
     codes = [0.0 if piece in _SPECIAL else _CODES_PER_BYTE * len(piece) for piece in spelt]
     return {"codes_per_piece": codes, "codes_per_segment": 4.0}
-
-
-def _half(value: Tensor) -> Tensor:
-    return (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 import yaml
 from safetensors.torch import save_file
-from torch import Tensor
 
 from ..frontend.phones import VOCABULARY
+from ..tensor_file import as_float16
 from .config import read_config
 from .layout import EMOTION_BANK_FILE, PACE_FILE, WEIGHT_FILES
 from .made_voices import write_made_voices
@@ -142,15 +142,11 @@ def make_random_nano(folder: Path, seed: int = 0) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         networks = random_networks(config).named()
-        bank = {key: _half(value) for key, value in random_bank(config).items()}
+        bank = random_bank(config)
     for name, network in networks.items():
-        save_file({key: _half(value) for key, value in network.state_dict().items()}, folder / WEIGHT_FILES[name])
-    save_file(bank, folder / EMOTION_BANK_FILE)
+        save_file(as_float16(network.state_dict()), folder / WEIGHT_FILES[name])
+    save_file(as_float16(bank), folder / EMOTION_BANK_FILE)
     pace = {"codes_per_piece": [_CODES_PER_PIECE] * len(VOCABULARY), "codes_per_segment": 4.0}
     (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
     write_made_voices(folder / "voices", _RATE_HZ)
     return folder
-
-
-def _half(value: Tensor) -> Tensor:
-    return (value.to(torch.float16) if value.is_floating_point() else value).contiguous()

@@ -7,21 +7,16 @@ English phones (the public pieces are a file that is not ours), and the pace is 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from ..errors import CheckpointError
-from ..frontend.mel import MelConfig
 from ..frontend.phones import VOCABULARY
 from ..frontend.text import TextFrontend
-from ..model.bigvgan import BigVGANConfig
-from ..model.campplus import CampPlusConfig
-from ..model.codec import CodecConfig
 from ..model.emotion_bank import EmotionBank
-from ..model.s2mel import S2MelConfig
-from ..model.t2s_config import ConditionConfig, T2SConfig
-from .config import ModelConfig, SemanticEncoderConfig, SpeechConfig
+from .config import ModelConfig
 from .loaded import LoadedModel
 from .pace import Pace
+from .public_sizes import public_sizes
 from .random_weights import random_bank_apart, random_networks_apart
 
 __all__ = ["RANDOM_PUBLIC", "build_random", "public_config"]
@@ -35,28 +30,12 @@ _PHONE_S = 0.1
 
 def public_config() -> ModelConfig:
     """The public sizes (spec 0.1 to 7), but for the tokenizer."""
-    return ModelConfig(
-        t2s=T2SConfig(
-            model_dim=1280,
-            layers=24,
-            heads=20,
-            max_mel_tokens=1815,
-            max_text_tokens=600,
-            number_text_tokens=12000,
-            number_mel_codes=8194,
-            start_mel_token=8192,
-            stop_mel_token=8193,
-            condition_module=ConditionConfig(output_size=512, linear_units=2048, attention_heads=8, num_blocks=6),
-            emo_condition_module=ConditionConfig(output_size=512, linear_units=1024, attention_heads=4, num_blocks=4),
-        ),
+    released = public_sizes("full").parsed()
+    return replace(
+        released,
         # Speech never decodes codes: the decoder would only take memory.
-        codec=CodecConfig(has_decoder=False),
-        s2mel=S2MelConfig(),
-        mel=MelConfig(),
-        vocoder=BigVGANConfig(),
-        style_encoder=CampPlusConfig(),
-        semantic_encoder=SemanticEncoderConfig(),
-        speech=SpeechConfig(name=RANDOM_PUBLIC, tokenizer="arpabet", languages=("en",)),
+        codec=replace(released.codec, has_decoder=False),
+        speech=replace(released.speech, name=RANDOM_PUBLIC, tokenizer="arpabet", languages=("en",)),
     )
 
 

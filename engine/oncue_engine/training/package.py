@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from oncue_engine.checkpoints.layout import PACE_FILE, WEIGHT_FILES
 from oncue_engine.frontend.phones import VOCABULARY
+from oncue_engine.tensor_file import as_float16
 from oncue_engine.training.codec import Statistics
 from oncue_engine.training.teacher import SAMPLE_RATE_HZ, read_aloud
 from oncue_engine.training.tokens import TokenItem
@@ -73,13 +73,6 @@ def natural_pace(items: Sequence[TokenItem]) -> dict[str, object]:
     return {"codes_per_piece": [round(float(x), 3) for x in per_piece], "codes_per_segment": float(np.mean(leading))}
 
 
-def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        key: (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
-        for key, value in state.items()
-    }
-
-
 def write_model(
     folder: Path,
     config: Path,
@@ -96,7 +89,7 @@ def write_model(
             state["stats.mean"], state["stats.var"] = statistics.mean, statistics.var
         if name == "codec":
             state = {key: value for key, value in state.items() if not key.startswith("decoder.")}
-        save_file(_half(state), folder / file)
+        save_file(as_float16(state), folder / file)
         (folder / file).chmod(0o644)
     (folder / PACE_FILE).write_text(json.dumps(pace), encoding="utf-8")
 

@@ -11,7 +11,7 @@ import logging
 import os
 from pathlib import Path
 
-from ..requests import EMOTION_NAMES, EmotionWeights
+from ..requests import EMOTION_NAMES, MAX_EMOTION_WEIGHT, EmotionWeights
 
 __all__ = ["KeptAnswers"]
 
@@ -82,6 +82,8 @@ def _read(path: Path) -> dict[str, EmotionWeights]:
             key = str(content["text_sha256"])
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             continue
-        if len(weights.weights) == len(EMOTION_NAMES) and all(0.0 <= weight <= 1.2 for weight in weights.weights):
+        if len(weights.weights) == len(EMOTION_NAMES) and all(
+            0.0 <= weight <= MAX_EMOTION_WEIGHT for weight in weights.weights
+        ):
             found[key] = weights
     return found

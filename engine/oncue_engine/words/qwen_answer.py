@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ..errors import GenerationFailed
-from ..requests import EMOTION_NAMES
+from ..requests import EMOTION_NAMES, MAX_EMOTION_WEIGHT
 
 __all__ = ["END_OF_THOUGHT_ID", "after_thought", "read_answer"]
 
@@ -19,7 +19,6 @@ _CHINESE = ("高兴", "愤怒", "悲伤", "恐惧", "反感", "低落", "惊讶"
 _CATEGORIES = {**dict(zip(_CHINESE, EMOTION_NAMES, strict=True)), **{name: name for name in EMOTION_NAMES}}
 _LABEL_KEYS = ("emotion", "emotion_label", "label", "情感", "情绪")
 _MELANCHOLIC_WORDS = ("低落", "melancholy", "melancholic", "depression", "depressed", "gloomy")
-_MAX_WEIGHT = 1.2
 _MAX_CHARS = 8_000
 """More than any answer has; what follows is not read."""
 
@@ -100,7 +99,7 @@ def _weights(scores: Mapping[str, float | None], words: str, answer: str) -> dic
     for name, score in scores.items():
         if score is None or not math.isfinite(score):
             raise _unreadable(answer)
-        known[name] = min(max(score, 0.0), _MAX_WEIGHT) + 0.0  # no -0.0
+        known[name] = min(max(score, 0.0), MAX_EMOTION_WEIGHT) + 0.0  # no -0.0
     lowered = words.lower()
     if any(word in lowered for word in _MELANCHOLIC_WORDS):
         known["sad"], known["melancholic"] = known.get("melancholic", 0.0), known.get("sad", 0.0)
